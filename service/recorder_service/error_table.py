@@ -47,7 +47,7 @@ ERROR_TABLE: dict[Reason, WireStatus] = {
         (Reason.OPEN_REPEATED, _INVALID, "Stream opened twice"),
         (Reason.SEQUENCE_GAP, ("OUT_OF_RANGE", 409), "Sequence number skipped"),
         (Reason.WINDOW_EXCEEDED, _FULL, "Too much unacknowledged"),
-        (Reason.STREAM_ENDED, _PRECONDITION, "Recording ended"),
+        (Reason.CLOSE_EXPECTED, _PRECONDITION, "Stream ended without close"),
         (Reason.STREAM_REPLACED, ("ABORTED", 409), "Stream replaced"),
         (Reason.UNKNOWN_LEG, _INVALID, "Unknown leg"),
         (Reason.DUPLICATE_LEG, _INVALID, "Leg given twice"),

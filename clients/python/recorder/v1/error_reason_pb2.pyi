@@ -50,8 +50,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A sequence number was skipped; `expected_sequence` says which one is due."""
     ERROR_REASON_WINDOW_EXCEEDED: _ErrorReason.ValueType  # 13
     """More is unacknowledged than the window allows: wait for acks."""
-    ERROR_REASON_STREAM_ENDED: _ErrorReason.ValueType  # 14
-    """The recording on this stream has ended; nothing more is taken."""
+    ERROR_REASON_CLOSE_EXPECTED: _ErrorReason.ValueType  # 14
+    """The stream ended without `close`: the recording is interrupted until it is resumed."""
     ERROR_REASON_STREAM_REPLACED: _ErrorReason.ValueType  # 15
     """Another stream resumed this recording."""
     ERROR_REASON_UNKNOWN_LEG: _ErrorReason.ValueType  # 16
@@ -153,8 +153,8 @@ ERROR_REASON_SEQUENCE_GAP: ErrorReason.ValueType  # 12
 """A sequence number was skipped; `expected_sequence` says which one is due."""
 ERROR_REASON_WINDOW_EXCEEDED: ErrorReason.ValueType  # 13
 """More is unacknowledged than the window allows: wait for acks."""
-ERROR_REASON_STREAM_ENDED: ErrorReason.ValueType  # 14
-"""The recording on this stream has ended; nothing more is taken."""
+ERROR_REASON_CLOSE_EXPECTED: ErrorReason.ValueType  # 14
+"""The stream ended without `close`: the recording is interrupted until it is resumed."""
 ERROR_REASON_STREAM_REPLACED: ErrorReason.ValueType  # 15
 """Another stream resumed this recording."""
 ERROR_REASON_UNKNOWN_LEG: ErrorReason.ValueType  # 16

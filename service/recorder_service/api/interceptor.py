@@ -1,0 +1,171 @@
+"""What happens around every RPC: the token is checked, messages are read, errors become statuses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from recorder_service.access.principal import Principal
+from recorder_service.api.caller import set_caller
+from recorder_service.api.status import grpc_status
+from recorder_service.errors import BadInput, Conflict, Forbidden, Reason, RecorderError
+
+log = structlog.get_logger(__name__)
+
+# A client that does not read keeps its place on the server no longer than this.
+_WRITE_TIMEOUT_S = 60.0
+_PREFIX = "/recorder.v1."
+# What a token's `acl` has to cover, by service.
+_ACL_PATHS = {
+    "RecorderService": "/v1/calls",
+    "RecordingService": "/v1/recordings",
+    "EventService": "/v1/events",
+    "ApplicationService": "/v1/applications",
+    "WebhookService": "/v1/webhooks",
+}
+
+if TYPE_CHECKING:
+    RpcHandler = grpc.RpcMethodHandler[Any, Any]
+    ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    # Generic in the type stubs only.
+    RpcHandler = grpc.RpcMethodHandler
+    ServerInterceptor = grpc.aio.ServerInterceptor
+
+Parse = Callable[[bytes], Any]
+Handler = Callable[..., Any]
+
+
+class Verifier(Protocol):
+    """Finds out who is calling."""
+
+    async def verify(self, authorization_value: str | None) -> Principal:
+        """Return who an `authorization` value belongs to."""
+
+
+class Interceptor(ServerInterceptor):
+    """Stands in front of every RPC of the contract; health and reflection pass untouched."""
+
+    def __init__(self, verifier: Verifier, observe: Callable[[str, str], None]) -> None:
+        """Check tokens with `verifier`, and report every ended RPC to `observe` as method and code."""
+        self._verifier = verifier
+        self._observe = observe
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> RpcHandler:
+        """Wrap the handler of an RPC."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_PREFIX):
+            return handler
+        return self._wrapped(handler, method)
+
+    def _wrapped(self, handler: RpcHandler, method: str) -> RpcHandler:
+        parse: Any = handler.request_deserializer
+        write = handler.response_serializer
+        # Messages are read inside the handler: bytes that are none then get a clear status.
+        if handler.request_streaming:
+            behavior = self._stream_stream(_behavior(handler.stream_stream), parse, method)
+            return grpc.stream_stream_rpc_method_handler(behavior, None, write)
+        if handler.response_streaming:
+            behavior = self._unary_stream(_behavior(handler.unary_stream), parse, method)
+            return grpc.unary_stream_rpc_method_handler(behavior, None, write)
+        behavior = self._unary_unary(_behavior(handler.unary_unary), parse, method)
+        return grpc.unary_unary_rpc_method_handler(behavior, None, write)
+
+    def _unary_unary(self, inner: Handler, parse: Parse, method: str) -> Handler:
+        async def behavior(data: bytes, context: Any) -> Any:
+            async def work() -> Any:
+                await self._enter(method, context)
+                return await inner(_parsed(parse, data), context)
+
+            return await self._guarded(work(), method, context)
+
+        return behavior
+
+    def _unary_stream(self, inner: Handler, parse: Parse, method: str) -> Handler:
+        async def behavior(data: bytes, context: Any) -> None:
+            async def work() -> None:
+                await self._enter(method, context)
+                async for message in inner(_parsed(parse, data), context):
+                    await _written(context, message)
+
+            await self._guarded(work(), method, context)
+
+        return behavior
+
+    def _stream_stream(self, inner: Handler, parse: Parse, method: str) -> Handler:
+        async def behavior(requests: AsyncIterator[bytes], context: Any) -> None:
+            async def work() -> None:
+                await self._enter(method, context)
+                await inner(_parsed_stream(parse, requests), context)
+
+            await self._guarded(work(), method, context)
+
+        return behavior
+
+    async def _enter(self, method: str, context: Any) -> None:
+        metadata = context.invocation_metadata() or ()
+        values = [value for key, value in metadata if key == "authorization"]
+        value = values[0] if len(values) == 1 and isinstance(values[0], str) else None
+        principal = await self._verifier.verify(value)
+        service, _, name = method.removeprefix(_PREFIX).partition("/")
+        if not principal.permits(f"{_ACL_PATHS[service]}/{name}", "POST"):
+            message = f"the token's acl does not cover {_ACL_PATHS[service]}/**: mint one that does, or one without acl"
+            raise Forbidden(Reason.NOT_PERMITTED, message)
+        set_caller(principal)
+
+    async def _guarded(self, work: Awaitable[Any], method: str, context: Any) -> Any:
+        code = "OK"
+        try:
+            return await work
+        except RecorderError as error:
+            status = grpc_status(error)
+            code = status.code.name
+            await context.abort_with_status(status)
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except grpc.aio.AbortError:
+            code = "ABORTED"
+            raise
+        except Exception as error:
+            log.exception("rpc_failed", method=method, error_type=type(error).__name__)
+            code = "INTERNAL"
+            internal = RecorderError(Reason.INTERNAL, "an internal error occurred; it has been logged")
+            await context.abort_with_status(grpc_status(internal))
+        finally:
+            self._observe(method, code)
+
+
+async def _written(context: Any, message: Any) -> None:
+    try:
+        async with asyncio.timeout(_WRITE_TIMEOUT_S):
+            await context.write(message)
+    except TimeoutError:
+        text = f"nothing was read for {_WRITE_TIMEOUT_S:g} s: come back with the last cursor or offset"
+        raise Conflict(Reason.SUBSCRIBER_TOO_SLOW, text) from None
+
+
+def _behavior(inner: object) -> Any:
+    """Take a behaviour as the coroutine it is; the types of grpc know only those of threads."""
+    return inner
+
+
+def _parsed(parse: Parse, data: bytes) -> Any:
+    try:
+        return parse(data)
+    except DecodeError:
+        message = "the bytes are not a message of this method: use stubs generated from recorder.v1"
+        raise BadInput(Reason.INVALID_MESSAGE, message, field="", value=f"{len(data)} bytes") from None
+
+
+async def _parsed_stream(parse: Parse, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for data in requests:
+        yield _parsed(parse, data)

@@ -1,0 +1,150 @@
+"""The gRPC server: transport settings, TLS, health and reflection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from recorder.v1 import (
+    application_service_pb2,
+    application_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
+    recorder_service_pb2,
+    recorder_service_pb2_grpc,
+    recording_service_pb2,
+    recording_service_pb2_grpc,
+    webhook_service_pb2,
+    webhook_service_pb2_grpc,
+)
+from recorder_service.api.applications import ApplicationServicer
+from recorder_service.api.events import EventServicer
+from recorder_service.api.interceptor import Interceptor
+from recorder_service.api.recorder import RecorderServicer
+from recorder_service.api.recordings import RecordingServicer
+from recorder_service.api.webhooks import WebhookServicer
+from recorder_service.errors import Reason, StartupError
+
+MAX_MESSAGE_BYTES = 256 * 1024
+_MAX_METADATA_BYTES = 16 * 1024
+_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.max_concurrent_streams", 1000),
+    # A client whose line is cut is noticed within 20 s; clients may ping every 10 s themselves.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 8_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # With it a peer that does not read is buffered up to 5 MB; without it up to 64 KB.
+    ("grpc.http2.bdp_probe", 0),
+    # Two servers on one port would share calls by chance.
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Servicers:
+    """One object a service of the contract."""
+
+    recorder: RecorderServicer
+    recordings: RecordingServicer
+    events: EventServicer
+    applications: ApplicationServicer
+    webhooks: WebhookServicer
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of PEM files; with `client_ca` clients must show a certificate."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+_SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (recorder_service_pb2, "RecorderService"),
+        (recording_service_pb2, "RecordingService"),
+        (event_service_pb2, "EventService"),
+        (application_service_pb2, "ApplicationService"),
+        (webhook_service_pb2, "WebhookService"),
+    )
+)
+
+
+class GrpcServer:
+    """Owns the server from its port to its last stream.
+
+    Attributes:
+        port: Where it listens, once started.
+    """
+
+    def __init__(self, servicers: Servicers, interceptor: Interceptor, *, address: str, tls: Tls | None) -> None:
+        """Prepare to serve.
+
+        Args:
+            servicers: What is served.
+            interceptor: Stands in front of all of it.
+            address: `host:port`; port 0 picks a free one.
+            tls: None serves plaintext.
+        """
+        self._server = grpc.aio.server(interceptors=[interceptor], options=list(_OPTIONS))
+        self._health = HealthServicer()
+        self._address = address
+        self._tls = tls
+        self.port = 0
+        recorder_service_pb2_grpc.add_RecorderServiceServicer_to_server(servicers.recorder, self._server)
+        recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(servicers.recordings, self._server)
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(servicers.events, self._server)
+        application_service_pb2_grpc.add_ApplicationServiceServicer_to_server(servicers.applications, self._server)
+        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(servicers.webhooks, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> None:
+        """Listen and serve; health says SERVING.
+
+        Raises:
+            StartupError: INVALID_CONFIGURATION, the address or a TLS file cannot be used.
+        """
+        try:
+            if self._tls is None:
+                self.port = self._server.add_insecure_port(self._address)
+            else:
+                self.port = self._server.add_secure_port(self._address, _credentials(self._tls))
+        except RuntimeError as error:
+            message = f"gRPC cannot listen on {self._address} (is the port taken?): choose another with --grpc-port"
+            raise StartupError(Reason.INVALID_CONFIGURATION, message) from error
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def refuse(self) -> None:
+        """Let health say NOT_SERVING; what runs goes on."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new RPCs, and cut those that still run after the grace."""
+        await self._server.stop(grace_s)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in (*_SERVICES, ""):
+            await self._health.set(name, status)
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    try:
+        pair = (tls.key.read_bytes(), tls.cert.read_bytes())
+        roots = None if tls.client_ca is None else tls.client_ca.read_bytes()
+    except OSError as error:
+        message = f"TLS file {error.filename} cannot be read ({error.strerror}): give PEM files the service can read"
+        raise StartupError(Reason.INVALID_CONFIGURATION, message) from error
+    return grpc.ssl_server_credentials([pair], root_certificates=roots, require_client_auth=roots is not None)

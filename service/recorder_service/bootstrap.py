@@ -1,0 +1,318 @@
+"""The only place where parts are put together: builds a node, serves, and takes it down in order."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+import uvloop
+
+from recorder_service.access.admin_token import admin_token_sha256, load_or_create_admin_token
+from recorder_service.access.tokens import TokenVerifier
+from recorder_service.api.applications import ApplicationServicer
+from recorder_service.api.events import EventServicer
+from recorder_service.api.interceptor import Interceptor
+from recorder_service.api.recorder import RecorderServicer
+from recorder_service.api.recordings import RecordingServicer
+from recorder_service.api.server import GrpcServer, Servicers, Tls
+from recorder_service.api.webhooks import WebhookServicer
+from recorder_service.catalog.catalog import Catalog
+from recorder_service.catalog.deliveries import Lease
+from recorder_service.config import Settings
+from recorder_service.errors import Reason, RecorderError, StartupError
+from recorder_service.finishing.finisher import Finisher
+from recorder_service.finishing.removal import Removal
+from recorder_service.finishing.spool import SpoolDirectory
+from recorder_service.http.app import create_download_app, create_operations_app
+from recorder_service.http.downloads import DownloadLimits, Downloads
+from recorder_service.http.server import HttpServer, TlsFiles
+from recorder_service.journal.journal import Journal
+from recorder_service.journal.settings import JournalSettings
+from recorder_service.journal.writer import JournalState
+from recorder_service.logs import configure_logs
+from recorder_service.metrics import Metrics
+from recorder_service.probes import JournalProbe, StandingProbe
+from recorder_service.sessions.background import BackgroundTasks
+from recorder_service.sessions.live_recordings import LiveRecordings
+from recorder_service.sessions.path_factory import PathFactory
+from recorder_service.storage.directory import DirectoryStore
+from recorder_service.webhooks.addresses import AddressGuard, SystemResolver
+from recorder_service.webhooks.dispatcher import DispatcherSettings, WebhookDispatcher
+from recorder_service.webhooks.leased_attempts import LeasedAttempts
+from recorder_service.webhooks.networks import AddressRules
+from recorder_service.webhooks.record_events import RecordEvents
+from recorder_service.webhooks.schedule import RetrySchedule
+from recorder_service.webhooks.sender import WebhookSender
+from recorder_service.webhooks.transport import WebhookTransport
+
+log = structlog.get_logger(__name__)
+
+_EXPIRY_INTERVAL_S = 60.0
+_PURGE_INTERVAL_S = 3600.0
+_DRAIN_RETRY_AFTER_S = 1.0
+_LAST_WORDS_S = 5.0
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal stops at once.
+
+    Raises:
+        StartupError: A setting, a directory or a port cannot be used.
+        SystemExit: The journal's disk failed; what was acknowledged is safe.
+    """
+    configure_logs(settings.log_level)
+    if not uvloop.run(Node(settings).run()):
+        raise SystemExit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    journal: Journal
+    catalog: Catalog
+    store: DirectoryStore
+    verifier: TokenVerifier
+    metrics: Metrics
+    workers: ThreadPoolExecutor
+    background: BackgroundTasks
+
+
+class Node:
+    """One running recorder."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is touched before `run`."""
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._journal_failed = False
+        self._standing = StandingProbe()
+
+    async def run(self) -> bool:
+        """Serve until asked to stop; False if the journal failed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        async with AsyncExitStack() as stack:
+            ground = await self._ground(stack)
+            downloads = self._downloads(ground)
+            downloads.bind()
+            record_events = RecordEvents(self._settings.public_url or _own_url(self._settings, downloads.port))
+            dispatcher = self._dispatcher(stack, ground)
+            removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
+            recordings = self._recordings(ground, record_events, dispatcher)
+            ground.metrics.watch(lambda: len(recordings), lambda: ground.journal.size_bytes)
+            recovered = await recordings.recover()
+            grpc_server = self._grpc(ground, recordings, removal, record_events)
+            operations = self._operations(ground)
+            await self._start(stack, downloads, operations, grpc_server)
+            self._spawn(stack, dispatcher.run(), "webhooks")
+            self._spawn(stack, removal.run(_EXPIRY_INTERVAL_S), "expiry")
+            self._spawn(stack, self._purge(ground.catalog), "purge")
+            self._standing.ready()
+            _announce(grpc_server.port, downloads.port, operations.port, recovered)
+            await self._stop.wait()
+            await self._drain(recordings, grpc_server, ground.background)
+        return not self._journal_failed
+
+    async def _ground(self, stack: AsyncExitStack) -> _Ground:
+        directory = self._settings.data_dir.absolute()
+        await asyncio.to_thread(_make_directory, directory)
+        journal_settings = JournalSettings(commit_interval_s=self._settings.commit_interval_s)
+        journal = await asyncio.to_thread(Journal.open, directory / "journal", settings=journal_settings)
+        journal.start(asyncio.get_running_loop(), on_state=self._journal_changed)
+        stack.push_async_callback(journal.close)
+        catalog = await Catalog.open(f"sqlite:///{directory / 'catalog.db'}")
+        stack.push_async_callback(catalog.aclose)
+        store = DirectoryStore(directory / "files")
+        stack.push_async_callback(store.aclose)
+        await store.check()
+        workers = ThreadPoolExecutor(self._settings.render_threads, thread_name_prefix="render")
+        stack.callback(workers.shutdown, wait=False, cancel_futures=True)
+        verifier = TokenVerifier(catalog.applications, await asyncio.to_thread(self._admin_token, directory), _now)
+        return _Ground(journal, catalog, store, verifier, Metrics(), workers, BackgroundTasks())
+
+    def _admin_token(self, directory: Path) -> bytes:
+        if self._settings.admin_token is not None:
+            return admin_token_sha256(self._settings.admin_token.get_secret_value())
+        return load_or_create_admin_token(directory / "admin-token").sha256
+
+    def _downloads(self, ground: _Ground) -> HttpServer:
+        limits = DownloadLimits(total=self._settings.max_downloads)
+        downloads = Downloads(ground.verifier, ground.catalog.recordings, ground.store, ground.metrics, limits)
+        application = create_download_app(downloads)
+        return HttpServer(application, self._settings.host, self._settings.http_port, tls=self._https())
+
+    def _operations(self, ground: _Ground) -> HttpServer:
+        probe = JournalProbe(ground.journal)
+        application = create_operations_app(ground.metrics.registry, alive=[probe], ready=[self._standing])
+        return HttpServer(application, self._settings.host, self._settings.metrics_port)
+
+    def _dispatcher(self, stack: AsyncExitStack, ground: _Ground) -> WebhookDispatcher[Lease]:
+        resolver = SystemResolver()
+        stack.callback(resolver.close)
+        guard = AddressGuard(AddressRules(self._settings.webhook_allow_cidrs), resolver)
+        transport = WebhookTransport(guard)
+        stack.push_async_exit(transport)
+        sender = WebhookSender(ground.catalog.applications, transport, RetrySchedule(), _now)
+        deliveries = ground.catalog.deliveries
+        attempts = LeasedAttempts(deliveries, sender, _now)
+        limits = DispatcherSettings(workers=self._settings.webhook_workers)
+        dispatcher = WebhookDispatcher(deliveries, deliveries.changed, attempts, _now, limits)
+        stack.push_async_callback(dispatcher.stop)
+        return dispatcher
+
+    def _recordings(
+        self, ground: _Ground, record_events: RecordEvents, dispatcher: WebhookDispatcher[Lease]
+    ) -> LiveRecordings:
+        finisher = Finisher(
+            store=ground.store,
+            applications=ground.catalog.applications,
+            record_events=record_events,
+            webhooks=dispatcher,
+            workers=ground.workers,
+        )
+        directory = self._settings.data_dir.absolute()
+        return LiveRecordings(
+            catalog=ground.catalog.recordings,
+            journal=ground.journal,
+            finisher=finisher,
+            factory=PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=self._settings.max_recording_s),
+            workers=ground.workers,
+            background=ground.background,
+            node_id=_node_id(directory / "node-id"),
+            max_live_recordings=self._settings.max_live_recordings,
+            resume_window_s=self._settings.resume_window_s,
+        )
+
+    def _grpc(self, ground: _Ground, recordings: LiveRecordings, removal: Removal, urls: RecordEvents) -> GrpcServer:
+        catalog, settings = ground.catalog, self._settings
+        servicers = Servicers(
+            recorder=RecorderServicer(recordings, catalog.applications, settings, urls),
+            recordings=RecordingServicer(catalog.recordings, recordings, removal, ground.store, urls),
+            events=EventServicer(catalog.events, urls, max_subscribers=settings.max_subscribers),
+            applications=ApplicationServicer(catalog.applications, removal, ground.verifier.forget),
+            webhooks=WebhookServicer(catalog.deliveries),
+        )
+        interceptor = Interceptor(ground.verifier, ground.metrics.count_rpc)
+        tls = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return GrpcServer(servicers, interceptor, address=f"{host}:{settings.grpc_port}", tls=tls)
+
+    def _https(self) -> TlsFiles | None:
+        if self._settings.tls_cert is None or self._settings.tls_key is None:
+            return None
+        return TlsFiles(self._settings.tls_cert, self._settings.tls_key)
+
+    async def _start(
+        self, stack: AsyncExitStack, downloads: HttpServer, operations: HttpServer, grpc_server: GrpcServer
+    ) -> None:
+        for server in (operations, downloads):
+            await server.start()
+            stack.push_async_callback(server.stop, _LAST_WORDS_S)
+        await grpc_server.start()
+        stack.push_async_callback(grpc_server.stop, 0)
+
+    def _spawn(self, stack: AsyncExitStack, work: Coroutine[object, object, None], name: str) -> None:
+        """Run a task until the node goes down; its failure takes the node down, in order."""
+        task = asyncio.create_task(work, name=name)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and not self._stop.is_set():
+                log.error("task_ended", task=name, exc_info=task.exception())
+                self._stop.set()
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.wait((task,), timeout=_LAST_WORDS_S)
+
+        task.add_done_callback(ended)
+        stack.push_async_callback(cancel)
+
+    async def _purge(self, catalog: Catalog) -> None:
+        """Forget old events and finished deliveries, hour by hour."""
+        keep = timedelta(days=self._settings.event_retention_days)
+        while True:
+            try:
+                await catalog.events.purge(_now() - keep)
+                await catalog.deliveries.purge(_now() - keep)
+            except RecorderError as error:
+                log.warning("purge_failed", reason=error.reason.name, error=error.message)
+            await asyncio.sleep(_PURGE_INTERVAL_S)
+
+    async def _drain(self, recordings: LiveRecordings, server: GrpcServer, background: BackgroundTasks) -> None:
+        """Ask senders to come back elsewhere, and let calls that are about to end do so."""
+        log.info("draining", live_recordings=len(recordings))
+        self._standing.draining()
+        await server.refuse()
+        recordings.drain(_DRAIN_RETRY_AFTER_S)
+        ended = asyncio.create_task(recordings.wait_idle())
+        now = asyncio.create_task(self._stop_now.wait())
+        grace_s = 0 if self._journal_failed else self._settings.drain_grace_s
+        await asyncio.wait((ended, now), timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        now.cancel()
+        await server.stop(0)
+        if not self._stop_now.is_set() and not await background.wait(_LAST_WORDS_S):
+            log.warning("stopped_while_finishing", tasks=len(background))
+        # What is cut off here is in the journal: the next start goes on from there.
+        await background.cancel()
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    def _journal_changed(self, state: JournalState) -> None:
+        if state is JournalState.FAILED:
+            log.error(
+                "journal_failed", fix="check the disk of the journal, then start again: nothing acknowledged is lost"
+            )
+            self._journal_failed = True
+            self._stop.set()
+
+
+def _announce(grpc_port: int, http_port: int, metrics_port: int, recovered: int) -> None:
+    """Tell whoever started the process, in one line, that it serves."""
+    ports = {"grpc_port": grpc_port, "http_port": http_port, "metrics_port": metrics_port}
+    line = {"status": "serving", **ports, "pid": os.getpid(), "recovered_recordings": recovered}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _own_url(settings: Settings, port: int) -> str:
+    scheme = "http" if settings.tls_cert is None else "https"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{port}"
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(
+            Reason.INVALID_CONFIGURATION,
+            f"data directory {directory} cannot be made ({error.strerror}): name a writable one with --data-dir",
+        ) from error
+
+
+def _node_id(path: Path) -> str:
+    """Return the name under which the catalog knows this node: made once, it stays with the journal."""
+    if not path.exists():
+        path.write_text(str(uuid4()))
+    return path.read_text().strip()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,118 @@
+"""Settings of the service: one typed source for flags, environment and the documented table."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from recorder_service.domain.options import MP3_BITRATES_KBPS
+from recorder_service.errors import Reason, StartupError
+
+ENVIRONMENT_PREFIX = "RECORDER_"
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _bitrate(value: int) -> int:
+    if value not in MP3_BITRATES_KBPS:
+        raise ValueError(f"must be one of {', '.join(map(str, MP3_BITRATES_KBPS))}")
+    return value
+
+
+Bitrate = Annotated[int, AfterValidator(_bitrate)]
+
+
+class Settings(BaseSettings):
+    """All settings. Each may be given as `RECORDER_<NAME>`; flags of `recorder serve` win over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="Journal, spool, catalog, files and the admin token live here.")
+    host: str = Field("127.0.0.1", description="Address that gRPC, HTTP and metrics listen on.")
+    grpc_port: Port = Field(50051, description="Port of gRPC; 0 picks a free one.")
+    http_port: Port = Field(8080, description="Port of downloads and health; 0 picks a free one.")
+    metrics_port: Port = Field(9464, description="Port of Prometheus metrics; 0 picks a free one.")
+    public_url: str = Field(
+        "", description="Base of `recording_url`, as clients reach the HTTP port; empty means its own address."
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="Serve beyond loopback without TLS (behind a proxy or mesh that encrypts)."
+    )
+    tls_cert: Path | None = Field(None, description="Certificate chain of the server, PEM; turns TLS on.")
+    tls_key: Path | None = Field(None, description="Private key of the server, PEM.")
+    tls_client_ca: Path | None = Field(
+        None, description="Clients must show a certificate of this CA (mutual TLS), PEM."
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="The admin token; by default one is made at first start in `DATA_DIR/admin-token`."
+    )
+
+    max_live_recordings: int = Field(1000, ge=1, description="Most recordings that may run at once on this node.")
+    max_recording_s: int = Field(86_400, ge=3, description="Longest recording, s.")
+    max_legs: int = Field(32, ge=1, le=256, description="Most legs of one recording.")
+    resume_window_s: float = Field(60, ge=0, description="How long an interrupted recording waits to be resumed, s.")
+    ack_interval_s: float = Field(
+        0.5, ge=0.05, le=10, description="Longest wait for an acknowledgement unless a stream asks otherwise, s."
+    )
+    commit_interval_s: float = Field(
+        0.01, ge=0, le=1, description="How long the journal gathers messages before one fdatasync, s."
+    )
+    drain_grace_s: float = Field(30, ge=0, description="How long a stopping server lets calls go on, s.")
+    render_threads: int = Field(2, ge=1, description="Threads that mix and encode.")
+
+    mp3_bitrate_kbps: Bitrate = Field(32, description="Bit rate of mono MP3 files, kbit/s.")
+    mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")
+    mp3_quality: int = Field(5, ge=0, le=9, description="LAME quality: 0 is best, 9 is fastest.")
+
+    webhook_allow_cidrs: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Private networks that webhooks may go to, comma-separated CIDRs."
+    )
+    webhook_workers: int = Field(32, ge=1, description="Webhooks sent at once.")
+    max_subscribers: int = Field(200, ge=1, description="Most event subscriptions at once.")
+    max_downloads: int = Field(64, ge=1, description="Most downloads at once.")
+    event_retention_days: int = Field(30, ge=1, description="How long events and finished deliveries are kept, days.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least severity that is logged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        cidrs = values.get("webhook_allow_cidrs")
+        if isinstance(cidrs, str):
+            values["webhook_allow_cidrs"] = tuple(part.strip() for part in cidrs.split(",") if part.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        for cidr in self.webhook_allow_cidrs:
+            ipaddress.ip_network(cidr)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        if self.tls_cert is None and not self.allow_plaintext and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is beyond loopback: give tls_cert and tls_key, or allow_plaintext if something "
+                "in front of Recorder encrypts"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_settings(**flags: object) -> Settings:
+    """Read the settings; flags that are not None win over the environment.
+
+    Raises:
+        StartupError: INVALID_CONFIGURATION, one line for each setting at fault with its environment name.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = (f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise StartupError(Reason.INVALID_CONFIGURATION, "; ".join(lines)) from None

@@ -1,0 +1,243 @@
+"""The way of one recording's audio: timeline -> renderer -> encoder -> spool.
+
+The event loop places chunks and collects steps; a worker thread runs the steps, one batch at a time, in order. What
+ends up in the file depends on the order of the steps only, never on when a worker had time: replaying the journal
+gives the same bytes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from recorder_service.audio.finished import Finished
+from recorder_service.audio.formats import LegFormat, Payload, Pcm
+from recorder_service.audio.rendering import Rendered, Renderer
+from recorder_service.audio.timeline import Block, Timeline
+from recorder_service.audio.tracks import LegStatistics
+
+
+class Encoder(Protocol):
+    """Turns samples into the bytes of a file."""
+
+    @property
+    def header(self) -> bytes:
+        """First bytes of the file, until the finished header takes their place."""
+
+    def encode(self, pcm: Pcm) -> bytes:
+        """Return the next bytes (int16, shape (channels, frames), 16 kHz)."""
+
+    def finish(self) -> Finished:
+        """Return the last bytes and the true header."""
+
+
+class Gate(Protocol):
+    """Judges silence."""
+
+    def hold(self, frame: int) -> None:
+        """Count silence from this recording frame on at the earliest."""
+
+
+class SpooledFile(Protocol):
+    """A finished file on the node's own disk."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+
+    @property
+    def sha256(self) -> str:
+        """Its hash, lower-case hex."""
+
+
+class Spool(Protocol):
+    """The file under construction."""
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the end."""
+
+    def seal(self, finished: Finished) -> SpooledFile:
+        """Add what is missing and make the file durable. Blocks."""
+
+    def discard(self) -> None:
+        """Remove the file: it is stored, or of no use."""
+
+
+# Later than any call: with it as the clock no position is too far ahead.
+_ALWAYS_FRAME = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class _CutBegin:
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class _CutEnd:
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    frame: int
+
+
+Step = Block | _CutBegin | _CutEnd | _Hold
+
+
+@dataclass(frozen=True, slots=True)
+class PathLeg:
+    """A leg and the channels of the file it is mixed into."""
+
+    leg_id: str
+    format: LegFormat
+    channels: tuple[int, ...]
+
+
+class AudioPath:
+    """Joins the parts for one recording.
+
+    `run` and `complete` belong to a worker, everything else to the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeline: Timeline,
+        renderer: Renderer,
+        encoder: Encoder,
+        spool: Spool,
+        legs: Sequence[PathLeg],
+        gate: Gate | None = None,
+    ) -> None:
+        """Start at frame 0; nothing is written before the first `run`."""
+        self.legs: Mapping[str, PathLeg] = {leg.leg_id: leg for leg in legs}
+        self.spool = spool
+        self._timeline = timeline
+        self._renderer = renderer
+        self._encoder = encoder
+        self._gate = gate
+        self._steps: list[Step] = []
+        self._begun = False
+        for leg in legs:
+            timeline.add_leg(leg.leg_id, leg.format, joined_frame=0)
+            renderer.add_leg(leg.leg_id, leg.format, leg.channels)
+
+    @property
+    def furthest_frame(self) -> int:
+        """One past the last recording frame that audio was placed at."""
+        return self._timeline.furthest_audio_frame
+
+    @property
+    def closed_frame(self) -> int:
+        """Recording frame before which nothing can change any more."""
+        return self._timeline.closed_frame
+
+    @property
+    def waiting_steps(self) -> int:
+        """Steps that no worker has taken yet."""
+        return len(self._steps)
+
+    @property
+    def ended_frame(self) -> int | None:
+        """Where the renderer ended by its own rules (silence, time-out) or by `complete`; None while it goes on."""
+        return self._renderer.end_frame if self._renderer.ended else None
+
+    @property
+    def file_frames(self) -> int:
+        """Frames in the file so far."""
+        return self._renderer.output_frames
+
+    @property
+    def statistics(self) -> dict[str, LegStatistics]:
+        """What was received of each leg."""
+        return self._timeline.statistics()
+
+    def check(self, leg_id: str, start_frame: int, size_bytes: int, now_frame: int) -> None:
+        """Refuse a chunk that `place` would refuse, before anything is written down.
+
+        Raises:
+            BadInput: UNKNOWN_LEG, PARTIAL_FRAME or FRAME_OUT_OF_RANGE.
+        """
+        self._timeline.check(leg_id, start_frame, size_bytes, now_frame)
+
+    def place(self, leg_id: str, start_frame: int, payload: Payload) -> None:
+        """Keep a chunk that was checked."""
+        # Range was checked against the clock, which a replay does not have: it must not be judged twice.
+        self._timeline.place(leg_id, start_frame, payload, now_frame=_ALWAYS_FRAME)
+        self._collect()
+
+    def advance(self, frame: int) -> None:
+        """Note that media time reached a recording frame and will not wait for audio before it."""
+        self._timeline.advance(frame)
+        self._collect()
+
+    def begin_cut(self, frame: int) -> None:
+        """Leave out everything from a recording frame on."""
+        self._steps.append(_CutBegin(frame))
+
+    def end_cut(self, frame: int) -> None:
+        """Keep everything from a recording frame on again."""
+        self._steps.append(_CutEnd(frame))
+
+    def hold_silence(self, frame: int) -> None:
+        """Count silence from a recording frame on at the earliest."""
+        if self._gate is not None:
+            self._steps.append(_Hold(frame))
+
+    def closing_frame(self, frame: int) -> int:
+        """Return to what `advance` has to be told so that everything before a recording frame is rendered."""
+        return self._timeline.closing_frame(frame)
+
+    def finish(self, end_frame: int) -> None:
+        """Close the timeline: at `end_frame`, but not before what is closed already."""
+        self._steps += self._timeline.finish(end_frame)
+
+    def take_steps(self) -> list[Step]:
+        """Detach the steps for the next `run`."""
+        steps, self._steps = self._steps, []
+        return steps
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Render, encode and write; blocks for some milliseconds a second of audio.
+
+        Raises:
+            OSError: The spool cannot be written.
+        """
+        if not self._begun:
+            self.spool.append(self._encoder.header)
+            self._begun = True
+        for step in steps:
+            match step:
+                case _CutBegin(frame):
+                    self._renderer.begin_cut(frame)
+                case _CutEnd(frame):
+                    self._renderer.end_cut(frame)
+                case _Hold(frame):
+                    if self._gate is not None:
+                        self._gate.hold(frame)
+                case Block():
+                    self._write(self._renderer.render(step))
+
+    def complete(self, end_frame: int) -> Finished:
+        """Render up to the end and return what the file still lacks.
+
+        Raises:
+            OSError: The spool cannot be written.
+        """
+        self.run(())
+        self._write(self._renderer.finish(end_frame))
+        return self._encoder.finish()
+
+    def _collect(self) -> None:
+        if self._timeline.closed_blocks:
+            self._steps += self._timeline.take_blocks()
+
+    def _write(self, rendered: Iterable[Rendered]) -> None:
+        for piece in rendered:
+            if data := self._encoder.encode(piece.pcm):
+                self.spool.append(data)

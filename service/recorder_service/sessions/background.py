@@ -1,0 +1,54 @@
+"""Tasks that belong to the service and not to an RPC: a lost client must not stop them."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+import structlog
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class BackgroundTasks:
+    """Owns tasks from their start to their end, and knows of each that failed."""
+
+    def __init__(self) -> None:
+        """Start without tasks."""
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def __len__(self) -> int:
+        """Count the tasks that run."""
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Start a task. An error in it is logged; it ends nobody else."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def run(self, work: Coroutine[object, object, T], name: str) -> T:
+        """Do work that goes on to its end even if the caller is cancelled; its error is the caller's."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for all tasks, and say whether they ended in time."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        return not self._tasks
+
+    async def cancel(self) -> None:
+        """Cancel what still runs and wait for it."""
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=5)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background_task_failed", task=task.get_name().partition(":")[0], exc_info=error)

@@ -1,0 +1,99 @@
+"""Telling the catalog what happened to one recording: in order, and again until it is told."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID, uuid5
+
+from recorder_service.domain.delivery import Delivery
+from recorder_service.domain.event import Event, EventType, KeyPress
+from recorder_service.domain.recording import Recording, RecordingState
+from recorder_service.persistence import persist
+
+
+class RecordingCatalog(Protocol):
+    """The catalog, as a live recording sees it."""
+
+    async def change(
+        self,
+        recording: Recording,
+        event_type: EventType,
+        *,
+        expect: frozenset[RecordingState],
+        time: datetime,
+        event_id: UUID | None = None,
+        delivery: Delivery | None = None,
+    ) -> Event:
+        """Commit a new state, its event and its webhook together; an event id that is known changes nothing."""
+
+    async def append_event(
+        self,
+        recording_id: UUID,
+        event_type: EventType,
+        *,
+        time: datetime,
+        event_id: UUID | None = None,
+        key_press: KeyPress | None = None,
+    ) -> Event:
+        """Commit an event that changes no state; an event id that is known changes nothing."""
+
+
+def event_id(recording_id: UUID, fact: str) -> UUID:
+    """Derive an event's id from the fact, so that telling it again after a crash tells nothing new."""
+    return uuid5(recording_id, fact)
+
+
+class Facts:
+    """The facts of one recording on their way to the catalog.
+
+    A catalog that is away holds nobody up: the audio goes on, and the facts follow in order when it is back.
+    """
+
+    def __init__(self, catalog: RecordingCatalog, recording_id: UUID) -> None:
+        """Start without facts."""
+        self._catalog = catalog
+        self._recording_id = recording_id
+        # asyncio.Lock serves in the order of arrival, which is the order of the facts.
+        self._turn = asyncio.Lock()
+        self.untold = 0
+
+    async def settled(self) -> None:
+        """Wait until everything so far is told."""
+        async with self._turn:
+            return
+
+    async def changed(
+        self,
+        recording: Recording,
+        event_type: EventType,
+        fact: str,
+        *,
+        expect: frozenset[RecordingState],
+        delivery: Delivery | None = None,
+    ) -> Event:
+        """Tell a new state, after all facts before it, and return the event."""
+        time, identity = datetime.now(UTC), event_id(self._recording_id, fact)
+
+        async def tell() -> Event:
+            return await self._catalog.change(
+                recording, event_type, expect=expect, time=time, event_id=identity, delivery=delivery
+            )
+
+        async with self._turn:
+            return await persist(tell, "catalog_away", self._recording_id)
+
+    async def pressed(self, key_press: KeyPress, sequence: int) -> None:
+        """Tell a key press, after all facts before it."""
+        time, identity = datetime.now(UTC), event_id(self._recording_id, f"dtmf:{sequence}")
+
+        async def tell() -> None:
+            await self._catalog.append_event(
+                self._recording_id, EventType.DTMF, time=time, event_id=identity, key_press=key_press
+            )
+
+        self.untold += 1
+        try:
+            async with self._turn:
+                await persist(tell, "catalog_away", self._recording_id)
+        finally:
+            self.untold -= 1

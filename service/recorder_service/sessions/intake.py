@@ -1,0 +1,80 @@
+"""Checks what arrives, before anything of it is written down."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from recorder_service.errors import BadInput, Reason
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.entries import Chunk
+from recorder_service.sessions.media_clock import MediaClock
+from recorder_service.sessions.pauses import Pauses
+
+MAX_CHUNK_BYTES = 64 * 1024
+MAX_CHUNKS = 64
+
+
+class AudioChunk(Protocol):
+    """A chunk as it arrives; the contract's message is one."""
+
+    @property
+    def leg_id(self) -> str:
+        """The leg."""
+
+    @property
+    def start_frame(self) -> int:
+        """Position in the leg's own rate."""
+
+    @property
+    def payload(self) -> bytes:
+        """Whole frames."""
+
+
+class Intake:
+    """The checks of one recording."""
+
+    def __init__(self, path: AudioPath, pauses: Pauses, clock: MediaClock) -> None:
+        """Check against the legs of `path`, the `pauses` and the `clock`."""
+        self._path = path
+        self._pauses = pauses
+        self._clock = clock
+        self._leg_index = {leg_id: index for index, leg_id in enumerate(path.legs)}
+
+    def audio(self, chunks: Sequence[AudioChunk]) -> list[Chunk]:
+        """Return what may be kept of one message; empty if all of it falls into a pause.
+
+        Raises:
+            BadInput: INVALID_MESSAGE, INVALID_FIELD, UNKNOWN_LEG, PARTIAL_FRAME or FRAME_OUT_OF_RANGE.
+        """
+        if not 0 < len(chunks) <= MAX_CHUNKS:
+            message = f"audio holds {len(chunks)} chunks; send 1 to {MAX_CHUNKS} in a message"
+            raise BadInput(Reason.INVALID_MESSAGE, message, field="audio.chunks", value=len(chunks))
+        now_frame = self._clock.now_frame()
+        for chunk in chunks:
+            size_bytes = len(chunk.payload)
+            if size_bytes > MAX_CHUNK_BYTES:
+                message = f"payload has {size_bytes} bytes; send at most {MAX_CHUNK_BYTES} in a chunk"
+                raise BadInput(Reason.INVALID_FIELD, message, field="audio.chunks.payload", value=size_bytes)
+            self._path.check(chunk.leg_id, chunk.start_frame, size_bytes, now_frame)
+        if self._pauses.intervals:
+            return self._outside_pauses(chunks)
+        return [Chunk(self._leg_index[chunk.leg_id], chunk.start_frame, chunk.payload) for chunk in chunks]
+
+    def recording_frame(self, leg_id: str, frame: int) -> int:
+        """Turn a position in a leg's own rate into one of the recording.
+
+        Raises:
+            BadInput: UNKNOWN_LEG or FRAME_OUT_OF_RANGE.
+        """
+        self._path.check(leg_id, frame, 0, self._clock.now_frame())
+        return self._path.legs[leg_id].format.recording_frame(frame)
+
+    def _outside_pauses(self, chunks: Sequence[AudioChunk]) -> list[Chunk]:
+        kept = []
+        for chunk in chunks:
+            leg_format = self._path.legs[chunk.leg_id].format
+            end_frame = chunk.start_frame + leg_format.frame_count(len(chunk.payload))
+            # Dropped audio tells the time all the same.
+            self._clock.saw(leg_format.recording_frame(end_frame))
+            parts = self._pauses.keep(leg_format, chunk.start_frame, chunk.payload)
+            kept += [Chunk(self._leg_index[chunk.leg_id], start, payload) for start, payload in parts]
+        return kept

@@ -1,0 +1,475 @@
+"""One live recording: what comes in is checked, written down, acknowledged, and turned into a file."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Protocol, TypeVar
+
+import structlog
+
+from recorder_service.audio.finished import Finished
+from recorder_service.audio.formats import RECORDING_RATE_HZ
+from recorder_service.domain.event import EventType, KeyPress
+from recorder_service.domain.recording import PauseInterval, PauseMode, Recording, RecordingState, StopReason
+from recorder_service.errors import Conflict, Overloaded, Reason, RecorderError, Unavailable
+from recorder_service.sessions import entries
+from recorder_service.sessions.acknowledgements import Acknowledgements
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.entries import EntryKind
+from recorder_service.sessions.facts import Facts
+from recorder_service.sessions.intake import AudioChunk, Intake
+from recorder_service.sessions.journal_port import Journal
+from recorder_service.sessions.key_presses import KeyPresses
+from recorder_service.sessions.media_clock import MediaClock
+from recorder_service.sessions.notices import Completed, Notice, Outlet, Stopped
+from recorder_service.sessions.pauses import Pauses
+from recorder_service.sessions.render_queue import RenderQueue
+from recorder_service.sessions.rule_watch import RuleWatch
+from recorder_service.sessions.stop_rules import StopRules
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_MAX_UNTOLD_KEYS = 256
+_DURABLE_TIMEOUT_S = 30.0
+_TELL_TIMEOUT_S = 2.0
+_RUNNING = frozenset({RecordingState.RECORDING, RecordingState.PAUSED})
+
+
+class Finisher(Protocol):
+    """Makes a file of what was recorded, and tells the world."""
+
+    async def finish(self, recording: Recording, path: AudioPath, finished: Finished, facts: Facts) -> Recording:
+        """Return the recording in its last state."""
+
+
+class Background(Protocol):
+    """Owns tasks that no RPC owns."""
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Start a task."""
+
+    async def run(self, work: Coroutine[object, object, T], name: str) -> T:
+        """Do work that goes on to its end even if the caller is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every live recording of a node works with.
+
+    Attributes:
+        workers: Where audio is rendered.
+        resume_window_s: How long a recording without stream waits for one.
+        on_ended: Called when a recording has reached its last state, or failed to for now.
+    """
+
+    journal: Journal
+    finisher: Finisher
+    workers: Executor
+    background: Background
+    resume_window_s: float
+    on_ended: "Callable[[LiveRecording], None]"
+
+
+class LiveRecording:
+    """A recording from its start to its last state. Belongs to the event loop.
+
+    Attributes:
+        recording: As it stands now.
+    """
+
+    def __init__(
+        self, recording: Recording, *, path: AudioPath, rules: StopRules, facts: Facts, around: Surroundings
+    ) -> None:
+        """Take over a recording that is in the catalog already."""
+        self.recording = recording
+        self._id = recording.recording_id
+        self._path = path
+        self._leg_ids = tuple(path.legs)
+        self._rules = rules
+        self._facts = facts
+        self._around = around
+        self._journal = around.journal
+        self._acks = Acknowledgements(around.journal)
+        self._pauses = Pauses()
+        self._keys = KeyPresses()
+        self._clock = MediaClock()
+        self._intake = Intake(path, self._pauses, self._clock)
+        self._queue = RenderQueue(self._id, path, around.workers, on_ended=self._end_by_rule)
+        self._watch = RuleWatch(rules, self._clock, on_limit=self._end_at_limit, on_silence=self._settle_silence)
+        self._outlet: Outlet | None = None
+        self._greeting: Notice | None = None
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._retell: list[Callable[[], object]] = []
+        self._restored_end: tuple[StopReason, int] | None = None
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that is due next."""
+        return self._acks.next_sequence
+
+    @property
+    def ending(self) -> asyncio.Task[None] | None:
+        """The task that ends the recording, once something ended it."""
+        return self._ending
+
+    @property
+    def busy(self) -> bool:
+        """Whether a stream feeds it or it is being finished."""
+        return self._outlet is not None or self._ending is not None
+
+    @property
+    def congested(self) -> bool:
+        """Whether the sender should wait in `room`."""
+        return self._queue.congested or self._facts.untold > _MAX_UNTOLD_KEYS
+
+    async def room(self) -> None:
+        """Wait until a sender that is faster than real time may go on."""
+        await self._queue.room()
+        if self._facts.untold > _MAX_UNTOLD_KEYS:
+            await self._facts.settled()
+
+    # The stream that feeds it
+
+    def attach(self, outlet: Outlet, ack_interval_s: float) -> None:
+        """Let a stream feed the recording; one that did so before is ended with STREAM_REPLACED."""
+        if self._outlet is not None:
+            self._outlet.fail(Conflict(Reason.STREAM_REPLACED, f"another stream resumed recording {self._id}"))
+        self._outlet = outlet
+        self._acks.attach(outlet, ack_interval_s)
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
+        if self._ending is None:
+            self._watch.start()
+        if self._greeting is not None:
+            outlet.send(self._greeting)
+            self._greeting = None
+
+    def detach(self, outlet: Outlet) -> None:
+        """Note that a stream is gone. Without another one in time the recording ends as interrupted."""
+        if self._outlet is not outlet:
+            return
+        self._outlet = None
+        self._acks.detach()
+        if self._ending is None:
+            log.info("stream_lost", recording_id=str(self._id))
+            self.await_stream()
+
+    def await_stream(self) -> None:
+        """Give a stream its time to come."""
+        self._watch.stop()
+        loop = asyncio.get_running_loop()
+        self._resume_timer = loop.call_later(self._around.resume_window_s, self.end, StopReason.INTERRUPTED)
+
+    def fail(self, error: RecorderError) -> None:
+        """End the stream, not the recording, with an error."""
+        if self._outlet is not None:
+            self._outlet.fail(error)
+
+    def greet(self, notice: Notice) -> None:
+        """Pass a notice to the first stream that comes."""
+        self._greeting = notice
+
+    def discard(self) -> None:
+        """Give up what was built for a recording that does not begin."""
+        self._path.spool.discard()
+
+    def notify(self, notice: Notice) -> None:
+        """Pass a notice to the stream, if there is one."""
+        if self._outlet is not None:
+            self._outlet.send(notice)
+
+    # What the stream brings
+
+    def begin(self) -> int:
+        """Write down that request 1, the start, was accepted; returns the entry to wait for."""
+        lsn = self._write(entries.Skip(self._acks.next_sequence))
+        self._acks.accept(lsn)
+        return lsn
+
+    def receive_audio(self, sequence: int, chunks: Sequence[AudioChunk]) -> None:
+        """Take the audio of one message: all of it or, on an error, nothing.
+
+        Raises:
+            BadInput: A chunk does not fit.
+            Conflict: SEQUENCE_GAP.
+            Overloaded: The journal has no room.
+            Unavailable: The journal failed.
+        """
+        if not self._acks.is_due(sequence):
+            return
+        kept = self._intake.audio(chunks)
+        if self._ending is not None:
+            self._acks.pass_over()
+            return
+        if not kept:
+            self._acks.accept(self._write(entries.Skip(sequence)))
+            return
+        self._acks.accept(self._journal.append(self._id, EntryKind.AUDIO, entries.audio_buffers(sequence, kept)))
+        self._place(kept)
+        self._queue.push()
+
+    def receive_key(self, sequence: int, press: KeyPress) -> None:
+        """Take a key press; its frame is in recording frames. During a pause it is forgotten at once.
+
+        Raises:
+            Conflict: SEQUENCE_GAP.
+            Overloaded: The journal has no room.
+            Unavailable: The journal failed.
+        """
+        if not self._acks.is_due(sequence):
+            return
+        if self._ending is not None:
+            self._acks.pass_over()
+            return
+        if self._pauses.active or not self._keys.is_new(press):
+            self._acks.accept(self._write(entries.Skip(sequence)))
+            return
+        self._acks.accept(self._write(entries.Dtmf(sequence, press)))
+        self._tell_key(press, sequence)
+        if self._rules.ends_on(press.digit):
+            self.end(StopReason.KEY, press.frame)
+
+    def recording_frame(self, leg_id: str, frame: int) -> int:
+        """Turn a position in a leg's own rate into one of the recording.
+
+        Raises:
+            BadInput: UNKNOWN_LEG or FRAME_OUT_OF_RANGE.
+        """
+        return self._intake.recording_frame(leg_id, frame)
+
+    async def pause(self, mode: PauseMode, frame: int | None = None, sequence: int = 0) -> Recording:
+        """Drop audio from now on: in force at once, durable and told when this returns.
+
+        Args:
+            mode: What takes the place of the audio.
+            frame: Where the pause begins; None means now. Never before what was received.
+            sequence: The request that asked for it; 0 for an RPC of its own.
+
+        Raises:
+            Conflict: RECORDING_NOT_LIVE or SEQUENCE_GAP.
+        """
+        if not self._may_turn(sequence, paused=False):
+            return self.recording
+        now_frame = self._clock.now_frame() if frame is None else frame
+        pause = self._pauses.begin(max(now_frame, self._path.furthest_frame), mode)
+        self._begin_pause(pause.start_frame, mode)
+        return await self._turn(entries.Pause(sequence, pause.start_frame, mode))
+
+    async def resume(self, frame: int | None = None, sequence: int = 0) -> Recording:
+        """Keep audio again from a recording frame on; None means now. Otherwise as `pause`."""
+        if not self._may_turn(sequence, paused=True):
+            return self.recording
+        pause = self._pauses.end(self._clock.now_frame() if frame is None else frame)
+        end_frame = pause.end_frame or 0
+        self._end_pause(end_frame)
+        return await self._turn(entries.Resume(sequence, end_frame))
+
+    def stop(self, reason: StopReason, frame: int | None, sequence: int) -> None:
+        """End the recording because the stream says so.
+
+        Raises:
+            Conflict: SEQUENCE_GAP.
+        """
+        if self._acks.is_due(sequence):
+            self._acks.pass_over()
+            self.end(reason, frame, sequence)
+
+    def end(self, reason: StopReason, frame: int | None = None, sequence: int = 0) -> asyncio.Task[None]:
+        """End the recording, in a task that no RPC owns. Only the first call decides why and where.
+
+        Args:
+            reason: Why.
+            frame: Where; None means at the last audio received. Never before what can no longer change.
+            sequence: The request that asked for it; 0 for anything else.
+        """
+        if self._ending is None:
+            end_frame = self._path.furthest_frame if frame is None else max(0, frame)
+            self._watch.stop()
+            if self._resume_timer is not None:
+                self._resume_timer.cancel()
+            work = self._end(reason, end_frame, sequence)
+            self._ending = self._around.background.spawn(work, name=f"end:{self._id}")
+        return self._ending
+
+    # After a restart
+
+    def restore(self, entry: entries.Entry) -> None:
+        """Do again what an entry of the journal says. Renders as it goes: call it in a thread."""
+        if entry.sequence:
+            self._acks.restore(entry.sequence)
+        match entry:
+            case entries.Audio(_, chunks):
+                self._place(chunks)
+            case entries.Dtmf(sequence, press):
+                self._keys.is_new(press)
+                self._retell.append(partial(self._tell_key, press, sequence))
+            case entries.Pause(_, frame, mode):
+                self._pauses.begin(frame, mode)
+                self._begin_pause(frame, mode)
+            case entries.Resume(_, frame):
+                self._pauses.end(frame)
+                self._end_pause(frame)
+            case entries.Advance(_, frame):
+                self._path.advance(frame)
+            case entries.Stop(_, frame, reason):
+                self._restored_end = (reason, frame)
+        if isinstance(entry, entries.Pause | entries.Resume):
+            self._retell.append(partial(self._tell_turn, self._pauses.intervals))
+        if self._queue.congested:
+            self._path.run(self._path.take_steps())
+
+    def go_on(self) -> None:
+        """Live again after the last entry was restored: the catalog learns what it may have missed."""
+        retell, self._retell = self._retell, []
+        for tell in retell:
+            tell()
+        if self._restored_end is not None:
+            self.end(*self._restored_end)
+            return
+        self._queue.push()
+        self.await_stream()
+
+    # Inside
+
+    def _write(self, entry: entries.Entry) -> int:
+        kind, data = entries.encode(entry)
+        return self._journal.append(self._id, kind, data)
+
+    def _place(self, chunks: Sequence[entries.Chunk]) -> None:
+        for chunk in chunks:
+            self._path.place(self._leg_ids[chunk.leg], chunk.start_frame, chunk.payload)
+        self._clock.saw(self._path.furthest_frame)
+
+    def _tell_key(self, press: KeyPress, sequence: int) -> asyncio.Task[None]:
+        return self._around.background.spawn(self._facts.pressed(press, sequence), name=f"dtmf:{self._id}")
+
+    def _may_turn(self, sequence: int, *, paused: bool) -> bool:
+        """Say whether a request to pause or resume changes anything; if not, it is done."""
+        if sequence and not self._acks.is_due(sequence):
+            return False
+        if self._ending is not None:
+            if sequence:
+                self._acks.pass_over()
+                return False
+            raise Conflict(Reason.RECORDING_NOT_LIVE, f"recording {self._id} has ended")
+        if self._pauses.active is not paused:
+            if sequence:
+                self._acks.accept(self._write(entries.Skip(sequence)))
+            return False
+        return True
+
+    def _begin_pause(self, frame: int, mode: PauseMode) -> None:
+        self._watch.silence_counts = False
+        if mode is PauseMode.CUT:
+            self._path.begin_cut(frame)
+
+    def _end_pause(self, frame: int) -> None:
+        self._watch.silence_counts = True
+        if self._pauses.intervals[-1].mode is PauseMode.CUT:
+            self._path.end_cut(frame)
+        # Nobody is asked to speak during a pause: silence counts from its end.
+        self._path.hold_silence(frame)
+
+    async def _turn(self, entry: entries.Pause | entries.Resume) -> Recording:
+        lsn = self._write(entry)
+        if entry.sequence:
+            self._acks.accept(lsn)
+        work = self._turned(lsn, self._pauses.intervals)
+        return await self._around.background.run(work, name=f"turn:{self._id}")
+
+    async def _turned(self, lsn: int, intervals: tuple[PauseInterval, ...]) -> Recording:
+        """Make a pause or its end durable, then tell it."""
+        await self._journal.wait_durable(lsn, _DURABLE_TIMEOUT_S)
+        await asyncio.wait((self._tell_turn(intervals),), timeout=_TELL_TIMEOUT_S)
+        return self.recording
+
+    def _tell_turn(self, intervals: tuple[PauseInterval, ...]) -> asyncio.Task[None]:
+        last = intervals[-1]
+        state, event, fact = (
+            (RecordingState.PAUSED, EventType.RECORDING_PAUSED, f"paused:{last.start_frame}")
+            if last.end_frame is None
+            else (RecordingState.RECORDING, EventType.RECORDING_RESUMED, f"resumed:{last.end_frame}")
+        )
+        recording = self.recording = replace(self.recording, state=state, pauses=intervals)
+
+        async def tell() -> None:
+            await self._facts.changed(recording, event, fact, expect=_RUNNING)
+
+        return self._around.background.spawn(tell(), name=f"tell:{self._id}")
+
+    def _settle_silence(self, frame: int) -> None:
+        """Have everything up to a frame rendered, so that silence can be judged although nobody sends."""
+        if self._path.closed_frame < frame and self._queue.idle:
+            advance_frame = self._path.closing_frame(frame)
+            with contextlib.suppress(Overloaded, Unavailable):
+                self._write(entries.Advance(0, advance_frame))
+                self._path.advance(advance_frame)
+        self._queue.push()
+
+    def _end_by_rule(self) -> None:
+        if self._ending is None:
+            self.end(self._rules.limit_reason, self._path.ended_frame)
+
+    def _end_at_limit(self) -> None:
+        self.end(self._rules.limit_reason, self._rules.limit_frame)
+
+    async def _end(self, reason: StopReason, frame: int, sequence: int) -> None:
+        try:
+            finished = await self._close(reason, frame, sequence)
+            await self._facts.changed(self.recording, EventType.RECORDING_STOPPED, "stopped", expect=_RUNNING)
+            self.recording = await self._around.finisher.finish(self.recording, self._path, finished, self._facts)
+            self._journal.release(self._id)
+            self.notify(Completed(self.recording))
+        except RecorderError as error:
+            # The journal keeps everything: the next start goes on from here.
+            self.fail(error)
+            raise
+        finally:
+            self._around.on_ended(self)
+
+    async def _close(self, reason: StopReason, frame: int, sequence: int) -> Finished:
+        """Render the rest, then write down and tell where and why the recording ended."""
+        if self._pauses.active:
+            self._end_pause(self._pauses.end(frame).end_frame or frame)
+        finished = await self._queue.complete(frame)
+        end_frame = self._path.ended_frame or 0
+        reason = self._rules.reason(end_frame, reason)
+        lsn = self._write(entries.Stop(sequence, end_frame, reason))
+        self._acks.conclude(lsn)
+        await self._journal.wait_durable(lsn, _DURABLE_TIMEOUT_S)
+        self._acks.tell()
+        self.notify(Stopped(reason, end_frame))
+        self.recording = self._ended(reason, end_frame)
+        return finished
+
+    def _ended(self, reason: StopReason, end_frame: int) -> Recording:
+        """Return the recording with what is known at its end."""
+        heard = self._path.statistics
+        ends = self.recording.start_time + timedelta(seconds=end_frame / RECORDING_RATE_HZ)
+        return replace(
+            self.recording,
+            state=RecordingState.FINISHING,
+            stop_reason=reason,
+            # A sender faster than real time must not give a recording an end in the future.
+            end_time=min(datetime.now(UTC), ends),
+            pauses=self._pauses.intervals,
+            legs=tuple(
+                replace(
+                    leg,
+                    frames=heard[leg.leg_id].frames,
+                    gap_frames=heard[leg.leg_id].gap_frames,
+                    late_frames=heard[leg.leg_id].late_frames,
+                    repeated_frames=heard[leg.leg_id].repeated_frames,
+                    first_frame=heard[leg.leg_id].first_frame,
+                    end_frame=heard[leg.leg_id].end_frame,
+                )
+                for leg in self.recording.legs
+            ),
+        )

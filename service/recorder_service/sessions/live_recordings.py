@@ -1,0 +1,287 @@
+"""All live recordings of the node: who may begin one, where one is found, and what a restart brings back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from recorder_service.domain.application import Application
+from recorder_service.domain.event import Event
+from recorder_service.domain.recording import PauseMode, Recording, StopReason
+from recorder_service.errors import Conflict, NotFound, Overloaded, Reason, Unavailable
+from recorder_service.journal.replay import Entry, Hole
+from recorder_service.sessions import entries
+from recorder_service.sessions.facts import Facts, RecordingCatalog, event_id
+from recorder_service.sessions.journal_port import Journal
+from recorder_service.sessions.live_recording import Background, Finisher, LiveRecording, Surroundings
+from recorder_service.sessions.notices import Drain
+from recorder_service.sessions.path_factory import PathFactory, start_beep
+
+log = structlog.get_logger(__name__)
+
+_BEGIN_TIMEOUT_S = 10.0
+_RETRY_AFTER_S = 1.0
+_LOOK_AGAIN_S = 0.1
+
+
+class Catalog(RecordingCatalog, Protocol):
+    """The catalog, as the node's recordings see it."""
+
+    async def begin(self, recording: Recording, *, event_id: UUID | None = None) -> Event:
+        """Commit a new recording and the event of its start."""
+
+    async def get(self, recording_id: UUID, application_id: UUID | None) -> Recording:
+        """Return a recording; one of another application is not found."""
+
+    async def unfinished(self, node_id: str) -> Sequence[Recording]:
+        """Return the recordings of a node that have not reached their last state."""
+
+
+class ReplayableJournal(Journal, Protocol):
+    """The node's journal, with what a former run left in it."""
+
+    def recordings(self) -> list[UUID]:
+        """List the recordings whose files are not stored."""
+
+    def replay(self, *recordings: UUID) -> Iterator[Entry | Hole]:
+        """Give their entries, each recording's in order. Blocks."""
+
+
+class LiveRecordings:
+    """The live recordings of one node."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        journal: ReplayableJournal,
+        finisher: Finisher,
+        factory: PathFactory,
+        workers: Executor,
+        background: Background,
+        node_id: str,
+        max_live_recordings: int,
+        resume_window_s: float,
+    ) -> None:
+        """Start without recordings; `recover` brings back those of a former run."""
+        self._catalog = catalog
+        self._journal = journal
+        self._factory = factory
+        self._background = background
+        self._node_id = node_id
+        self._max_live_recordings = max_live_recordings
+        self._live: dict[UUID, LiveRecording] = {}
+        self._admitted: Counter[UUID] = Counter()
+        self._draining = False
+        self._around = Surroundings(
+            journal=journal,
+            finisher=finisher,
+            workers=workers,
+            background=background,
+            resume_window_s=resume_window_s,
+            on_ended=self._forget,
+        )
+
+    def __len__(self) -> int:
+        """Count the recordings that have not reached their last state."""
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[LiveRecording]:
+        """Give the recordings that have not reached their last state."""
+        return iter(list(self._live.values()))
+
+    async def start(self, wanted: Recording, application: Application) -> LiveRecording:
+        """Begin a recording, or return the live one if the same application began it before.
+
+        Goes on to its end even if the caller is cancelled; the recording then waits for a stream.
+
+        Raises:
+            Conflict: RECORDING_EXISTS, or RECORDING_NOT_LIVE if it has ended already.
+            Overloaded: TOO_MANY_RECORDINGS.
+            Unavailable: DRAINING, or a part of the service is away.
+        """
+        known = self._live.get(wanted.recording_id)
+        if known is not None:
+            return self._own(known, application.application_id)
+        self._admit(application)
+        self._admitted[application.application_id] += 1
+        name = f"start:{wanted.recording_id}"
+        try:
+            return await self._background.run(self._start(replace(wanted, node_id=self._node_id)), name)
+        except BaseException:
+            if wanted.recording_id not in self._live:
+                self._admitted[application.application_id] -= 1
+            raise
+
+    def find(self, recording_id: UUID, application_id: UUID | None) -> LiveRecording | None:
+        """Return a live recording of an application (None: of any), or None."""
+        live = self._live.get(recording_id)
+        if live is None or application_id not in {None, live.recording.application_id}:
+            return None
+        return live
+
+    async def resume(self, recording_id: UUID, application_id: UUID | None) -> LiveRecording:
+        """Return the live recording that a stream wants to go on with.
+
+        Raises:
+            NotFound: RECORDING_NOT_FOUND.
+            Conflict: RECORDING_NOT_LIVE.
+        """
+        if self._draining:
+            raise self._going_down()
+        live = self.find(recording_id, application_id)
+        if live is not None:
+            return live
+        recording = await self._catalog.get(recording_id, application_id)
+        raise Conflict(
+            Reason.RECORDING_NOT_LIVE,
+            f"recording {recording_id} is {recording.state.value}: it takes no more audio",
+            details={"state": recording.state.value},
+        )
+
+    async def stop(self, recording_id: UUID, application_id: UUID | None) -> Recording:
+        """End a recording and return it; one that has ended is returned as it is.
+
+        Raises:
+            NotFound: RECORDING_NOT_FOUND.
+        """
+        live = self.find(recording_id, application_id)
+        if live is None:
+            return await self._catalog.get(recording_id, application_id)
+        await asyncio.wait((live.end(StopReason.REQUESTED),), timeout=_BEGIN_TIMEOUT_S)
+        return live.recording
+
+    async def pause(self, recording_id: UUID, application_id: UUID | None, mode: PauseMode) -> Recording:
+        """Drop a recording's audio from now on and return it.
+
+        Raises:
+            NotFound: RECORDING_NOT_FOUND.
+            Conflict: RECORDING_NOT_LIVE.
+        """
+        return await (await self.resume(recording_id, application_id)).pause(mode)
+
+    async def go_on(self, recording_id: UUID, application_id: UUID | None) -> Recording:
+        """Keep a recording's audio again and return it.
+
+        Raises:
+            NotFound: RECORDING_NOT_FOUND.
+            Conflict: RECORDING_NOT_LIVE.
+        """
+        return await (await self.resume(recording_id, application_id)).resume()
+
+    async def recover(self) -> int:
+        """Bring back what a former run left unfinished, and return how many recordings that is.
+
+        Each waits for its stream, or goes on finishing. What the journal does not know of had no audio yet.
+        """
+        unfinished = await self._catalog.unfinished(self._node_id)
+        for recording in unfinished:
+            self._admitted[recording.application_id] += 1
+            self._live[recording.recording_id] = await asyncio.to_thread(self._assemble, recording)
+        await asyncio.to_thread(self._replay)
+        for stale in set(self._journal.recordings()) - self._live.keys():
+            # Its file is stored: the release itself was lost.
+            self._journal.release(stale)
+        for live in self:
+            live.go_on()
+        return len(unfinished)
+
+    def drain(self, retry_after_s: float) -> None:
+        """Take no more recordings and ask the senders to come back elsewhere."""
+        self._draining = True
+        for live in self:
+            live.notify(Drain(retry_after_s))
+
+    async def wait_idle(self) -> None:
+        """Wait until no recording has a stream or is being finished; those that wait for a stream do not count."""
+        while busy := [live for live in self if live.busy]:
+            ending = [live.ending for live in busy if live.ending is not None]
+            if ending:
+                await asyncio.wait(ending, timeout=_LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _replay(self) -> None:
+        for item in self._journal.replay(*self._live):
+            live = self._live[item.recording]
+            if isinstance(item, Hole):
+                log.error("journal_hole", recording_id=str(item.recording), missing_count=item.missing_count)
+            else:
+                live.restore(entries.decode(item.kind, item.payload))
+
+    async def _start(self, recording: Recording) -> LiveRecording:
+        live = await asyncio.to_thread(self._assemble, recording)
+        try:
+            async with asyncio.timeout(_BEGIN_TIMEOUT_S):
+                await self._catalog.begin(recording, event_id=event_id(recording.recording_id, "started"))
+        except Conflict:
+            live.discard()
+            raise await self._exists(recording) from None
+        except TimeoutError:
+            live.discard()
+            message = f"the catalog did not answer within {_BEGIN_TIMEOUT_S:g} s"
+            raise Unavailable(Reason.CATALOG_FAILED, message, retry_after_s=_RETRY_AFTER_S) from None
+        except BaseException:
+            live.discard()
+            raise
+        self._live[recording.recording_id] = live
+        live.await_stream()
+        if beep := start_beep(recording):
+            live.greet(beep)
+        await self._journal.wait_durable(live.begin(), _BEGIN_TIMEOUT_S)
+        return live
+
+    async def _exists(self, recording: Recording) -> Conflict:
+        try:
+            stored = await self._catalog.get(recording.recording_id, recording.application_id)
+        except NotFound:
+            message = f"recording_id {recording.recording_id} is taken: choose a new random UUID"
+            return Conflict(Reason.RECORDING_EXISTS, message, details={"field": "open.start.recording_id"})
+        return Conflict(
+            Reason.RECORDING_NOT_LIVE,
+            f"recording {recording.recording_id} is {stored.state.value} already: choose a new UUID for a new one",
+            details={"state": stored.state.value},
+        )
+
+    def _assemble(self, recording: Recording) -> LiveRecording:
+        built = self._factory.build(recording)
+        facts = Facts(self._catalog, recording.recording_id)
+        return LiveRecording(recording, path=built.path, rules=built.rules, facts=facts, around=self._around)
+
+    def _admit(self, application: Application) -> None:
+        if self._draining:
+            raise self._going_down()
+        own_limit = application.max_live_recordings or self._max_live_recordings
+        own = self._admitted[application.application_id]
+        total = self._admitted.total()
+        if own < own_limit and total < self._max_live_recordings:
+            return
+        whose, limit = (
+            ("this application", own_limit) if own >= own_limit else ("this server", self._max_live_recordings)
+        )
+        raise Overloaded(
+            Reason.TOO_MANY_RECORDINGS,
+            f"{limit} recordings run at once, as many as {whose} may have: end one, or raise the limit",
+            details={"max_live_recordings": str(limit)},
+            retry_after_s=_RETRY_AFTER_S,
+        )
+
+    @staticmethod
+    def _going_down() -> Unavailable:
+        return Unavailable(Reason.DRAINING, "the server is going down: resume elsewhere or later", retry_after_s=1.0)
+
+    @staticmethod
+    def _own(live: LiveRecording, application_id: UUID) -> LiveRecording:
+        if live.recording.application_id != application_id:
+            message = f"recording_id {live.recording.recording_id} is taken: choose a new random UUID"
+            raise Conflict(Reason.RECORDING_EXISTS, message, details={"field": "open.start.recording_id"})
+        return live
+
+    def _forget(self, live: LiveRecording) -> None:
+        if self._live.pop(live.recording.recording_id, None) is not None:
+            self._admitted[live.recording.application_id] -= 1

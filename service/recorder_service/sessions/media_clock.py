@@ -1,0 +1,30 @@
+"""Where a call is in media time, also while nothing arrives."""
+
+import time
+
+from recorder_service.audio.formats import RECORDING_RATE_HZ
+
+
+class MediaClock:
+    """Follows the audio as it arrives and runs on by itself when it does not.
+
+    A sender that is faster than real time moves it ahead; it never goes back. It is asked only for decisions that are
+    then written down (a pause begins here, the time-out has passed), so a replay does not depend on it.
+    """
+
+    __slots__ = ("_frame", "_seen_at_s")
+
+    def __init__(self, frame: int = 0) -> None:
+        """Start at a recording frame, now."""
+        self._frame = frame
+        self._seen_at_s = time.monotonic()
+
+    def saw(self, end_frame: int) -> None:
+        """Note that audio up to this recording frame arrived."""
+        if end_frame > self._frame:
+            self._frame = end_frame
+            self._seen_at_s = time.monotonic()
+
+    def now_frame(self) -> int:
+        """Return the recording frame of this instant."""
+        return self._frame + int((time.monotonic() - self._seen_at_s) * RECORDING_RATE_HZ)

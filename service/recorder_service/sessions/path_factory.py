@@ -1,0 +1,98 @@
+"""Builds the audio path of a recording from what the catalog knows of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from recorder_service.audio.formats import RECORDING_RATE_HZ, Encoding, LegFormat
+from recorder_service.audio.mp3 import Mp3Encoder
+from recorder_service.audio.rendering import Renderer
+from recorder_service.audio.silence import SilenceGate
+from recorder_service.audio.timeline import BLOCK_FRAMES, LATE_FRAMES, Timeline
+from recorder_service.audio.tones import BEEP_DURATION_MS, beep
+from recorder_service.audio.wav import WavEncoder
+from recorder_service.domain.options import FileFormat
+from recorder_service.domain.recording import LegRole, RecordedLeg, Recording
+from recorder_service.sessions.audio_path import AudioPath, Encoder, PathLeg, Spool
+from recorder_service.sessions.notices import Play
+from recorder_service.sessions.stop_rules import StopRules
+
+# A recording that waits for silence has to notice it soon: shorter blocks, less patience with a leg that sends nothing.
+_ATTENTIVE_BLOCK_FRAMES = RECORDING_RATE_HZ // 5
+_ATTENTIVE_LATE_FRAMES = RECORDING_RATE_HZ
+
+
+class Spools(Protocol):
+    """Where files are built."""
+
+    def create(self, recording_id: UUID) -> Spool:
+        """Begin a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPath:
+    """A path and the rules that end it."""
+
+    path: AudioPath
+    rules: StopRules
+
+
+class PathFactory:
+    """Builds paths; the same recording gives the same path, so that a replay gives the same file."""
+
+    def __init__(self, spools: Spools, *, max_recording_s: int) -> None:
+        """Build into `spools`; no recording is longer than `max_recording_s`."""
+        self._spools = spools
+        self._max_recording_s = max_recording_s
+
+    def build(self, recording: Recording) -> BuiltPath:
+        """Build the path. Opens a file and an encoder: call it in a thread.
+
+        Raises:
+            OSError: The spool cannot be written.
+        """
+        options = recording.options
+        beep_frames = BEEP_DURATION_MS * RECORDING_RATE_HZ // 1000 if options.beep_start else 0
+        gate = None if options.end_on_silence_s is None else SilenceGate(options.end_on_silence_s, beep_frames)
+        rules = StopRules(options, max_recording_s=self._max_recording_s, silence=gate)
+        channels = options.channel_count
+        renderer = Renderer(channels, observer=gate, limit_frame=rules.limit_frame)
+        if options.beep_start:
+            # The caller hears the beep: it belongs to the second channel, where what the caller hears goes.
+            renderer.add_tone(0, beep(), (min(1, channels - 1),))
+        path = AudioPath(
+            timeline=Timeline(
+                block_frames=BLOCK_FRAMES if gate is None else _ATTENTIVE_BLOCK_FRAMES,
+                late_frames=LATE_FRAMES if gate is None else _ATTENTIVE_LATE_FRAMES,
+            ),
+            renderer=renderer,
+            encoder=_encoder(recording),
+            spool=self._spools.create(recording.recording_id),
+            legs=[PathLeg(leg.leg_id, leg_format(leg), (leg.channel,)) for leg in recording.legs],
+            gate=gate,
+        )
+        return BuiltPath(path, rules)
+
+
+def leg_format(leg: RecordedLeg) -> LegFormat:
+    """Return how a leg's payloads are encoded."""
+    return LegFormat(Encoding[leg.encoding], leg.sample_rate_hz)
+
+
+def start_beep(recording: Recording) -> Play | None:
+    """Return the beep for the caller's ear, if the recording begins with one."""
+    if not recording.options.beep_start:
+        return None
+    caller = next(leg for leg in recording.legs if leg.role is LegRole.CALLER)
+    payload = leg_format(caller).encode(beep(sample_rate_hz=caller.sample_rate_hz))
+    return Play(caller.leg_id, 0, payload)
+
+
+def _encoder(recording: Recording) -> Encoder:
+    channels = recording.options.channel_count
+    if recording.options.file_format is FileFormat.WAV:
+        return WavEncoder(channels)
+    bitrate_kbps, quality = recording.encoder.mp3_bitrate_kbps, recording.encoder.mp3_quality
+    if bitrate_kbps is None or quality is None:
+        raise ValueError(f"recording {recording.recording_id} lacks its encoder settings")
+    return Mp3Encoder(channels, bitrate_kbps, quality)

@@ -1,0 +1,73 @@
+"""What ends a recording by itself: silence, a key, a time-out, the longest recording."""
+
+from typing import Protocol
+
+from recorder_service.audio.formats import RECORDING_RATE_HZ
+from recorder_service.domain.options import RecordOptions
+from recorder_service.domain.recording import StopReason
+
+# How long the clock waits for audio that is still under way before it decides without it.
+GRACE_FRAMES = RECORDING_RATE_HZ // 2
+
+
+class Silence(Protocol):
+    """Knows since when everybody has been silent."""
+
+    @property
+    def stop_frame(self) -> int | None:
+        """Where silence ended the recording; None while it has not."""
+
+    @property
+    def deadline_frame(self) -> int:
+        """Where silence will end the recording if nobody speaks before."""
+
+
+class StopRules:
+    """The rules of one recording."""
+
+    def __init__(self, options: RecordOptions, *, max_recording_s: int, silence: Silence | None) -> None:
+        """Take the rules from the options.
+
+        Args:
+            options: Checked options.
+            max_recording_s: The service's longest recording.
+            silence: The gate, if the recording ends on silence.
+        """
+        self._end_on_key = options.end_on_key
+        self._silence = silence
+        time_out_s = options.time_out_s
+        timed_out = time_out_s is not None and time_out_s <= max_recording_s
+        self._limit_reason = StopReason.TIMEOUT if timed_out else StopReason.MAX_DURATION
+        self.limit_frame = (time_out_s if time_out_s is not None and timed_out else max_recording_s) * RECORDING_RATE_HZ
+
+    @property
+    def silence_deadline_frame(self) -> int | None:
+        """Where silence will end the recording if nobody speaks before; None without that rule."""
+        return None if self._silence is None else self._silence.deadline_frame
+
+    @property
+    def next_frame(self) -> int:
+        """The next recording frame at which a rule may act."""
+        silence_frame = self.silence_deadline_frame
+        return self.limit_frame if silence_frame is None else min(self.limit_frame, silence_frame)
+
+    @property
+    def limit_reason(self) -> StopReason:
+        """Why a recording ends at `limit_frame`."""
+        return self._limit_reason
+
+    def ends_on(self, digit: str) -> bool:
+        """Say whether this key ends the recording."""
+        return digit == self._end_on_key
+
+    def reason(self, ended_frame: int, asked: StopReason) -> StopReason:
+        """Say what really ended a recording: a rule that acted at or before the asked end comes first.
+
+        Args:
+            ended_frame: Where the audio ended.
+            asked: Why it was to end there.
+        """
+        silent_frame = None if self._silence is None else self._silence.stop_frame
+        if silent_frame is not None and silent_frame <= ended_frame:
+            return StopReason.SILENCE
+        return self._limit_reason if ended_frame >= self.limit_frame else asked
