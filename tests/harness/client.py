@@ -1,0 +1,273 @@
+"""A raw client: generated stubs and nothing else, the way any other language would talk to the server."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from recorder.tokens import application_token
+from recorder.v1 import (
+    application_pb2,
+    application_service_pb2,
+    application_service_pb2_grpc,
+    event_service_pb2_grpc,
+    media_pb2,
+    recorder_service_pb2,
+    recorder_service_pb2_grpc,
+    recording_pb2,
+    recording_service_pb2_grpc,
+    webhook_service_pb2_grpc,
+)
+
+Request = recorder_service_pb2.RecordCallRequest
+Response = recorder_service_pb2.RecordCallResponse
+Metadata = Sequence[tuple[str, str]]
+
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An application with its secrets."""
+
+    application_id: str
+    private_key_pem: str
+    signature_secret: str
+    api_key: str
+
+    def token(self, **claims: Any) -> str:
+        """Make a token."""
+        return application_token(self.application_id, self.private_key_pem, **claims)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Metadata with a fresh token."""
+        return bearer(self.token())
+
+
+def bearer(token: str) -> Metadata:
+    """Return metadata that carries a token."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+def leg(
+    leg_id: str = "caller",
+    role: recording_pb2.LegRole.ValueType = recording_pb2.LEG_ROLE_CALLER,
+    encoding: recording_pb2.AudioEncoding.ValueType = recording_pb2.AUDIO_ENCODING_LINEAR16,
+    sample_rate_hz: int = 16_000,
+) -> recording_pb2.Leg:
+    """Describe a leg."""
+    return recording_pb2.Leg(leg_id=leg_id, role=role, encoding=encoding, sample_rate_hz=sample_rate_hz)
+
+
+def two_legs(
+    sample_rate_hz: int = 16_000,
+    encoding: recording_pb2.AudioEncoding.ValueType = recording_pb2.AUDIO_ENCODING_LINEAR16,
+) -> list[recording_pb2.Leg]:
+    """Describe a caller and a callee."""
+    return [
+        leg("caller", recording_pb2.LEG_ROLE_CALLER, encoding, sample_rate_hz),
+        leg("callee", recording_pb2.LEG_ROLE_CALLEE, encoding, sample_rate_hz),
+    ]
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """Return the ErrorInfo reason of an error."""
+    return info(error).reason
+
+
+def info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """Return the ErrorInfo of an error."""
+    found = error_details_pb2.ErrorInfo()
+    status = rpc_status.from_call(error)
+    assert status is not None, f"{error.code()} {error.details()} carries no details"
+    assert status.details[0].Unpack(found)
+    return found
+
+
+class Client:
+    """All stubs on one channel."""
+
+    def __init__(self, port: int) -> None:
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.recorder = recorder_service_pb2_grpc.RecorderServiceStub(self.channel)
+        self.recordings = recording_service_pb2_grpc.RecordingServiceStub(self.channel)
+        self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
+        self.applications = application_service_pb2_grpc.ApplicationServiceStub(self.channel)
+        self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(self.channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.channel.close()
+
+    async def create_tenant(self, admin_token: str, **fields: Any) -> Tenant:
+        """Make an application."""
+        application = application_pb2.Application(**{"name": "test", **fields})
+        made = await self.applications.CreateApplication(
+            application_service_pb2.CreateApplicationRequest(application=application), metadata=bearer(admin_token)
+        )
+        return Tenant(
+            made.application.application_id,
+            made.private_key_pem,
+            made.signature_secret,
+            made.application.api_key,
+        )
+
+    async def call(self, tenant: Tenant, **start: Any) -> "Call":
+        """Open a recording stream; keywords are fields of StartCall, `ncco` and `typed` included."""
+        call = Call(self, tenant.metadata)
+        await call.open(**start)
+        return call
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a client knows: the oracle of the tests.
+
+    Attributes:
+        sent: Every request by its sequence, until the end.
+        acknowledged: The last acknowledged sequence.
+    """
+
+    sent: dict[int, Request] = field(default_factory=dict)
+    acknowledged: int = 0
+
+
+class Call:
+    """One recording stream, message by message."""
+
+    def __init__(self, client: Client, metadata: Metadata, ledger: Ledger | None = None) -> None:
+        self._stream = client.recorder.RecordCall(metadata=metadata)
+        self.ledger = ledger or Ledger()
+        self.sequence = 1
+        self.recording_id = ""
+        self.responses: list[Response] = []
+        self.arrived_s: list[float] = []
+
+    async def open(
+        self,
+        *,
+        legs: Sequence[recording_pb2.Leg] | None = None,
+        ncco: Mapping[str, Any] | None = None,
+        ack_interval_ms: int | None = 50,
+        **start: Any,
+    ) -> media_pb2.Opened:
+        """Send `open.start` and wait for `opened`."""
+        wanted = recorder_service_pb2.StartCall(legs=two_legs() if legs is None else legs, **start)
+        if not wanted.recording_id:
+            wanted.recording_id = str(uuid.uuid4())
+        if ncco is not None:
+            wanted.ncco.update(dict(ncco))
+        self.recording_id = wanted.recording_id
+        opening = recorder_service_pb2.OpenCall(start=wanted)
+        if ack_interval_ms is not None:
+            opening.ack_interval.CopyFrom(Duration(nanos=ack_interval_ms * 1_000_000))
+        await self.send(open=opening)
+        return await self._opened()
+
+    async def resume(self, recording_id: str, ack_interval_ms: int = 50) -> media_pb2.Opened:
+        """Send `open.resume` and wait for `opened`; the next sequence is what the server expects."""
+        self.recording_id = recording_id
+        opening = recorder_service_pb2.OpenCall(resume=recorder_service_pb2.ResumeCall(recording_id=recording_id))
+        opening.ack_interval.CopyFrom(Duration(nanos=ack_interval_ms * 1_000_000))
+        await self.write(Request(sequence=0, open=opening))
+        opened = await self._opened()
+        self.sequence = opened.next_sequence
+        return opened
+
+    async def send(self, **payload: Any) -> int:
+        """Send the next request and return its sequence."""
+        request = Request(sequence=self.sequence, **payload)
+        self.sequence += 1
+        self.ledger.sent[request.sequence] = request
+        await self.write(request)
+        return request.sequence
+
+    async def write(self, request: Request) -> None:
+        """Send a request as it is."""
+        await asyncio.wait_for(self._stream.write(request), _TIMEOUT_S)
+
+    async def audio(self, **chunks: tuple[int, bytes]) -> int:
+        """Send one message of audio: leg=(start_frame, payload)."""
+        parts = [media_pb2.AudioChunk(leg_id=n, start_frame=at, payload=data) for n, (at, data) in chunks.items()]
+        return await self.send(audio=media_pb2.Audio(chunks=parts))
+
+    async def stream(
+        self, *, chunk_ms: int = 100, sample_rate_hz: int = 16_000, bytes_per_frame: int = 2, **legs: bytes
+    ) -> None:
+        """Send whole legs side by side, as fast as the server takes them."""
+        step = sample_rate_hz * chunk_ms // 1000
+        longest = max(len(data) for data in legs.values()) // bytes_per_frame
+        for at in range(0, longest, step):
+            parts = {n: (at, data[at * bytes_per_frame : (at + step) * bytes_per_frame]) for n, data in legs.items()}
+            await self.audio(**{n: part for n, part in parts.items() if part[1]})
+
+    async def receive(self) -> Response | None:
+        """Wait for the next response; None at the end of the stream."""
+        response = await asyncio.wait_for(self._stream.read(), _TIMEOUT_S)
+        if response is grpc.aio.EOF:
+            return None
+        assert isinstance(response, Response)
+        self.responses.append(response)
+        self.arrived_s.append(time.monotonic())
+        if response.WhichOneof("payload") == "ack":
+            self.ledger.acknowledged = max(self.ledger.acknowledged, response.ack.sequence)
+        return response
+
+    async def until(self, kind: str) -> Response:
+        """Receive until a response of this kind comes."""
+        while (response := await self.receive()) is not None:
+            if response.WhichOneof("payload") == kind:
+                return response
+        await self.raise_for_status()
+        raise AssertionError(f"the stream ended without {kind}")
+
+    async def acknowledged(self, sequence: int) -> None:
+        """Receive until a sequence is acknowledged."""
+        while self.ledger.acknowledged < sequence:
+            assert await self.until("ack")
+
+    async def hang_up(self, frame: int | None = None) -> recording_pb2.Recording:
+        """Close and return the completed recording."""
+        await self.send(close=media_pb2.Close(frame=frame))
+        return await self.completed()
+
+    async def completed(self) -> recording_pb2.Recording:
+        """Wait for the end and return the completed recording."""
+        completed = await self.until("completed")
+        assert await self.receive() is None
+        await self.raise_for_status()
+        return completed.completed.recording
+
+    async def half_close(self) -> None:
+        """End the requests."""
+        await self._stream.done_writing()
+
+    def cancel(self) -> None:
+        """Cancel the RPC."""
+        self._stream.cancel()
+
+    async def raise_for_status(self) -> None:
+        """Raise the RPC's error, if it ended with one."""
+        code = await self._stream.code()
+        if code is not grpc.StatusCode.OK:
+            raise grpc.aio.AioRpcError(
+                code,
+                await self._stream.initial_metadata(),
+                await self._stream.trailing_metadata(),
+                details=await self._stream.details(),
+            )
+
+    async def _opened(self) -> media_pb2.Opened:
+        return (await self.until("opened")).opened

@@ -1,0 +1,157 @@
+"""A real recorder process on free loopback ports."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a server listens."""
+
+    grpc: int
+    http: int
+    metrics: int
+
+
+class Server:
+    """One `recorder serve` process on a data directory; it can be killed and started again on the same one."""
+
+    def __init__(
+        self, data_dir: Path, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = data_dir
+        self._arguments = list(arguments)
+        self._environment = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128", **(environment or {})}
+        self._process: subprocess.Popen[str] | None = None
+        self.ports = Ports(0, 0, 0)
+        self.log_path = data_dir.parent / f"{data_dir.name}.log"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def admin_token(self) -> str:
+        """The token made at first start."""
+        return (self.data_dir / "admin-token").read_text().strip()
+
+    @property
+    def log(self) -> str:
+        """Everything the server wrote to standard error."""
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def start(self, *, keep_ports: bool = False) -> dict[str, object]:
+        """Start and wait until it serves; returns the line it printed."""
+        wanted = self.ports if keep_ports else Ports(0, 0, 0)
+        command = [sys.executable, "-m", "recorder_service", "serve", "--data-dir", str(self.data_dir)]
+        command += ["--grpc-port", str(wanted.grpc), "--http-port", str(wanted.http)]
+        command += ["--metrics-port", str(wanted.metrics), *self._arguments]
+        with self.log_path.open("a") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **self._environment},
+                cwd=self.data_dir.parent,
+            )
+        line = self._first_line()
+        told: dict[str, object] = json.loads(line)
+        ports = told["grpc_port"], told["http_port"], told["metrics_port"]
+        self.ports = Ports(*(int(str(port)) for port in ports))
+        return told
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._end(signal.SIGTERM, timeout_s)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal and do not wait."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
+        """Wait for the process to end; returns the exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
+    def close(self) -> None:
+        """End the process whatever state it is in."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.terminate()
+        if self._process.poll() is None:
+            self.kill()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def cpu_s(self) -> float:
+        """User and system time the process has used, s."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def file_descriptors(self) -> int:
+        """Open file descriptors."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def _end(self, number: signal.Signals, timeout_s: float = _STOP_TIMEOUT_S) -> int:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        code = self._process.wait(timeout_s)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+    def _first_line(self) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([self._process.stdout], [], [], 0.1)
+            if ready and (line := self._process.stdout.readline()):
+                return line
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log[-4000:]}")
+        raise RuntimeError(f"the server does not serve after {_START_TIMEOUT_S} s:\n{self.log[-4000:]}")
