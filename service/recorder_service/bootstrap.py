@@ -34,7 +34,8 @@ from recorder_service.finishing.removal import Removal
 from recorder_service.finishing.spool import SpoolDirectory
 from recorder_service.http.app import create_download_app, create_operations_app
 from recorder_service.http.downloads import DownloadLimits, Downloads
-from recorder_service.http.server import HttpServer, TlsFiles
+from recorder_service.http.server import HttpServer
+from recorder_service.http.tls import TlsFiles
 from recorder_service.journal.journal import Journal
 from recorder_service.journal.settings import JournalSettings
 from recorder_service.journal.writer import JournalState

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from recorder_service.domain.options import EncoderOptions, FileFormat, RecordOptions
 
@@ -124,6 +124,7 @@ class Recording:
     """One recording as the catalog keeps it.
 
     Attributes:
+        file_id: The id its file will have: chosen at the start, so that finishing twice makes one file.
         node_id: The node whose journal holds it while it runs.
         event_count: Events told of it so far; the last one's number.
         metadata: Labels given at start.
@@ -137,6 +138,7 @@ class Recording:
     options: RecordOptions
     encoder: EncoderOptions
     start_time: datetime
+    file_id: UUID = field(default_factory=uuid4)
     metadata: Mapping[str, str] = field(default_factory=dict)
     end_time: datetime | None = None
     stop_reason: StopReason | None = None

@@ -87,6 +87,11 @@ class Acknowledgements:
         self.next_sequence = max(self.next_sequence, sequence + 1)
         self._durable = self.next_sequence - 1
 
+    @property
+    def last_lsn(self) -> int:
+        """The last entry that is not durable yet; 0 if all are."""
+        return self._pending[-1][0] if self._pending else 0
+
     def durable(self) -> int:
         """Return the last sequence up to which every request is durable."""
         lsn = self._journal.durable_lsn

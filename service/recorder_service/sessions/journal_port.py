@@ -14,6 +14,10 @@ class Journal(Protocol):
     def durable_lsn(self) -> int:
         """Everything up to here is durable."""
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes accepted and not yet durable."""
+
     def append(self, recording: UUID, kind: int, payload: bytes | Sequence[Payload]) -> int:
         """Accept an entry and return its number.
 

@@ -2,27 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeVar
 
 import structlog
 
 from recorder_service.audio.finished import Finished
-from recorder_service.audio.formats import RECORDING_RATE_HZ
 from recorder_service.domain.event import EventType, KeyPress
 from recorder_service.domain.recording import PauseInterval, PauseMode, Recording, RecordingState, StopReason
 from recorder_service.errors import Conflict, Overloaded, Reason, RecorderError, Unavailable
 from recorder_service.sessions import entries
 from recorder_service.sessions.acknowledgements import Acknowledgements
 from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.ended_recording import ended_recording
 from recorder_service.sessions.entries import EntryKind
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.intake import AudioChunk, Intake
-from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.key_presses import KeyPresses
 from recorder_service.sessions.media_clock import MediaClock
 from recorder_service.sessions.notices import Completed, Notice, Outlet, Stopped
@@ -30,50 +26,17 @@ from recorder_service.sessions.pauses import Pauses
 from recorder_service.sessions.render_queue import RenderQueue
 from recorder_service.sessions.rule_watch import RuleWatch
 from recorder_service.sessions.stop_rules import StopRules
+from recorder_service.sessions.surroundings import Surroundings
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 _MAX_UNTOLD_KEYS = 256
+# Well below what the journal refuses at: a slow disk slows senders down before it turns them away.
+_MAX_QUEUED_BYTES = 16 * 1024 * 1024
 _DURABLE_TIMEOUT_S = 30.0
 _TELL_TIMEOUT_S = 2.0
 _RUNNING = frozenset({RecordingState.RECORDING, RecordingState.PAUSED})
-
-
-class Finisher(Protocol):
-    """Makes a file of what was recorded, and tells the world."""
-
-    async def finish(self, recording: Recording, path: AudioPath, finished: Finished, facts: Facts) -> Recording:
-        """Return the recording in its last state."""
-
-
-class Background(Protocol):
-    """Owns tasks that no RPC owns."""
-
-    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
-        """Start a task."""
-
-    async def run(self, work: Coroutine[object, object, T], name: str) -> T:
-        """Do work that goes on to its end even if the caller is cancelled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every live recording of a node works with.
-
-    Attributes:
-        workers: Where audio is rendered.
-        resume_window_s: How long a recording without stream waits for one.
-        on_ended: Called when a recording has reached its last state, or failed to for now.
-    """
-
-    journal: Journal
-    finisher: Finisher
-    workers: Executor
-    background: Background
-    resume_window_s: float
-    on_ended: "Callable[[LiveRecording], None]"
+_UNFINISHED = _RUNNING | {RecordingState.FINISHING}
 
 
 class LiveRecording:
@@ -104,6 +67,7 @@ class LiveRecording:
         self._watch = RuleWatch(rules, self._clock, on_limit=self._end_at_limit, on_silence=self._settle_silence)
         self._outlet: Outlet | None = None
         self._greeting: Notice | None = None
+        self._stopped: Stopped | None = None
         self._resume_timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._retell: list[Callable[[], object]] = []
@@ -127,11 +91,17 @@ class LiveRecording:
     @property
     def congested(self) -> bool:
         """Whether the sender should wait in `room`."""
-        return self._queue.congested or self._facts.untold > _MAX_UNTOLD_KEYS
+        return (
+            self._queue.congested
+            or self._journal.queued_bytes > _MAX_QUEUED_BYTES
+            or self._facts.untold > _MAX_UNTOLD_KEYS
+        )
 
     async def room(self) -> None:
         """Wait until a sender that is faster than real time may go on."""
         await self._queue.room()
+        if self._journal.queued_bytes > _MAX_QUEUED_BYTES:
+            await self._journal.wait_durable(self._acks.last_lsn, _DURABLE_TIMEOUT_S)
         if self._facts.untold > _MAX_UNTOLD_KEYS:
             await self._facts.settled()
 
@@ -143,6 +113,7 @@ class LiveRecording:
             self._outlet.fail(Conflict(Reason.STREAM_REPLACED, f"another stream resumed recording {self._id}"))
         self._outlet = outlet
         self._acks.attach(outlet, ack_interval_s)
+        self._clock.restart(self._path.furthest_frame)
         if self._resume_timer is not None:
             self._resume_timer.cancel()
         if self._ending is None:
@@ -150,6 +121,8 @@ class LiveRecording:
         if self._greeting is not None:
             outlet.send(self._greeting)
             self._greeting = None
+        if self._stopped is not None:
+            outlet.send(self._stopped)
 
     def detach(self, outlet: Outlet) -> None:
         """Note that a stream is gone. Without another one in time the recording ends as interrupted."""
@@ -431,8 +404,18 @@ class LiveRecording:
             # The journal keeps everything: the next start goes on from here.
             self.fail(error)
             raise
+        except Exception:
+            log.exception("finishing_failed", recording_id=str(self._id))
+            await self._give_up()
         finally:
-            self._around.on_ended(self)
+            self._around.on_ended(self._id)
+
+    async def _give_up(self) -> None:
+        """Say that no file can be made. The audio stays in the journal for whoever mends the fault."""
+        failure = "an internal error occurred while the file was made; the audio is kept in the journal"
+        self.recording = replace(self.recording, state=RecordingState.FAILED, failure=failure)
+        await self._facts.changed(self.recording, EventType.RECORDING_FAILED, "failed", expect=_UNFINISHED)
+        self.notify(Completed(self.recording))
 
     async def _close(self, reason: StopReason, frame: int, sequence: int) -> Finished:
         """Render the rest, then write down and tell where and why the recording ended."""
@@ -445,31 +428,9 @@ class LiveRecording:
         self._acks.conclude(lsn)
         await self._journal.wait_durable(lsn, _DURABLE_TIMEOUT_S)
         self._acks.tell()
-        self.notify(Stopped(reason, end_frame))
-        self.recording = self._ended(reason, end_frame)
-        return finished
-
-    def _ended(self, reason: StopReason, end_frame: int) -> Recording:
-        """Return the recording with what is known at its end."""
-        heard = self._path.statistics
-        ends = self.recording.start_time + timedelta(seconds=end_frame / RECORDING_RATE_HZ)
-        return replace(
-            self.recording,
-            state=RecordingState.FINISHING,
-            stop_reason=reason,
-            # A sender faster than real time must not give a recording an end in the future.
-            end_time=min(datetime.now(UTC), ends),
-            pauses=self._pauses.intervals,
-            legs=tuple(
-                replace(
-                    leg,
-                    frames=heard[leg.leg_id].frames,
-                    gap_frames=heard[leg.leg_id].gap_frames,
-                    late_frames=heard[leg.leg_id].late_frames,
-                    repeated_frames=heard[leg.leg_id].repeated_frames,
-                    first_frame=heard[leg.leg_id].first_frame,
-                    end_frame=heard[leg.leg_id].end_frame,
-                )
-                for leg in self.recording.legs
-            ),
+        self._stopped = Stopped(reason, end_frame)
+        self.notify(self._stopped)
+        self.recording = ended_recording(
+            self.recording, reason, end_frame, heard=self._path.statistics, pauses=self._pauses.intervals
         )
+        return finished

@@ -1,6 +1,7 @@
 """All live recordings of the node: who may begin one, where one is found, and what a restart brings back."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -12,15 +13,16 @@ import structlog
 
 from recorder_service.domain.application import Application
 from recorder_service.domain.event import Event
-from recorder_service.domain.recording import PauseMode, Recording, StopReason
+from recorder_service.domain.recording import PauseMode, Recording, RecordingState, StopReason
 from recorder_service.errors import Conflict, NotFound, Overloaded, Reason, Unavailable
 from recorder_service.journal.replay import Entry, Hole
 from recorder_service.sessions import entries
 from recorder_service.sessions.facts import Facts, RecordingCatalog, event_id
 from recorder_service.sessions.journal_port import Journal
-from recorder_service.sessions.live_recording import Background, Finisher, LiveRecording, Surroundings
+from recorder_service.sessions.live_recording import LiveRecording
 from recorder_service.sessions.notices import Drain
 from recorder_service.sessions.path_factory import PathFactory, start_beep
+from recorder_service.sessions.surroundings import Background, Finisher, Surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +79,7 @@ class LiveRecordings:
         self._max_live_recordings = max_live_recordings
         self._live: dict[UUID, LiveRecording] = {}
         self._admitted: Counter[UUID] = Counter()
+        self._starting: dict[UUID, asyncio.Event] = {}
         self._draining = False
         self._around = Surroundings(
             journal=journal,
@@ -105,18 +108,15 @@ class LiveRecordings:
             Overloaded: TOO_MANY_RECORDINGS.
             Unavailable: DRAINING, or a part of the service is away.
         """
+        while (turn := self._starting.get(wanted.recording_id)) is not None:
+            # The same start, sent twice: the second waits for what becomes of the first.
+            await turn.wait()
         known = self._live.get(wanted.recording_id)
         if known is not None:
             return self._own(known, application.application_id)
         self._admit(application)
-        self._admitted[application.application_id] += 1
         name = f"start:{wanted.recording_id}"
-        try:
-            return await self._background.run(self._start(replace(wanted, node_id=self._node_id)), name)
-        except BaseException:
-            if wanted.recording_id not in self._live:
-                self._admitted[application.application_id] -= 1
-            raise
+        return await self._background.run(self._start_once(replace(wanted, node_id=self._node_id)), name)
 
     def find(self, recording_id: UUID, application_id: UUID | None) -> LiveRecording | None:
         """Return a live recording of an application (None: of any), or None."""
@@ -185,8 +185,7 @@ class LiveRecordings:
             self._live[recording.recording_id] = await asyncio.to_thread(self._assemble, recording)
         await asyncio.to_thread(self._replay)
         for stale in set(self._journal.recordings()) - self._live.keys():
-            # Its file is stored: the release itself was lost.
-            self._journal.release(stale)
+            await self._release_stored(stale)
         for live in self:
             live.go_on()
         return len(unfinished)
@@ -206,6 +205,13 @@ class LiveRecordings:
             else:
                 await asyncio.sleep(_LOOK_AGAIN_S)
 
+    async def _release_stored(self, recording_id: UUID) -> None:
+        """Release a recording whose file is stored but whose release was lost; what failed stays for a rescue."""
+        with contextlib.suppress(NotFound):
+            if (await self._catalog.get(recording_id, None)).state is RecordingState.FAILED:
+                return
+        self._journal.release(recording_id)
+
     def _replay(self) -> None:
         for item in self._journal.replay(*self._live):
             live = self._live[item.recording]
@@ -213,6 +219,17 @@ class LiveRecordings:
                 log.error("journal_hole", recording_id=str(item.recording), missing_count=item.missing_count)
             else:
                 live.restore(entries.decode(item.kind, item.payload))
+
+    async def _start_once(self, recording: Recording) -> LiveRecording:
+        turn = self._starting[recording.recording_id] = asyncio.Event()
+        self._admitted[recording.application_id] += 1
+        try:
+            return await self._start(recording)
+        finally:
+            if recording.recording_id not in self._live:
+                self._admitted[recording.application_id] -= 1
+            del self._starting[recording.recording_id]
+            turn.set()
 
     async def _start(self, recording: Recording) -> LiveRecording:
         live = await asyncio.to_thread(self._assemble, recording)
@@ -282,6 +299,7 @@ class LiveRecordings:
             raise Conflict(Reason.RECORDING_EXISTS, message, details={"field": "open.start.recording_id"})
         return live
 
-    def _forget(self, live: LiveRecording) -> None:
-        if self._live.pop(live.recording.recording_id, None) is not None:
+    def _forget(self, recording_id: UUID) -> None:
+        live = self._live.pop(recording_id, None)
+        if live is not None:
             self._admitted[live.recording.application_id] -= 1

@@ -8,8 +8,8 @@ from recorder_service.audio.formats import RECORDING_RATE_HZ
 class MediaClock:
     """Follows the audio as it arrives and runs on by itself when it does not.
 
-    A sender that is faster than real time moves it ahead; it never goes back. It is asked only for decisions that are
-    then written down (a pause begins here, the time-out has passed), so a replay does not depend on it.
+    A sender that is faster than real time moves it ahead; it never goes back but by `restart`. It is asked only for
+    decisions that are then written down (a pause begins here, the time-out has passed): a replay does not need it.
     """
 
     __slots__ = ("_frame", "_seen_at_s")
@@ -24,6 +24,11 @@ class MediaClock:
         if end_frame > self._frame:
             self._frame = end_frame
             self._seen_at_s = time.monotonic()
+
+    def restart(self, frame: int) -> None:
+        """Go on from this recording frame, now: while no stream was there, media time stood still."""
+        self._frame = frame
+        self._seen_at_s = time.monotonic()
 
     def now_frame(self) -> int:
         """Return the recording frame of this instant."""

@@ -1,0 +1,51 @@
+"""What live recordings of a node work with, as they see it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from recorder_service.audio.finished import Finished
+from recorder_service.domain.recording import Recording
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.facts import Facts
+from recorder_service.sessions.journal_port import Journal
+
+T = TypeVar("T")
+
+
+class Finisher(Protocol):
+    """Makes a file of what was recorded, and tells the world."""
+
+    async def finish(self, recording: Recording, path: AudioPath, finished: Finished, facts: Facts) -> Recording:
+        """Return the recording in its last state."""
+
+
+class Background(Protocol):
+    """Owns tasks that no RPC owns."""
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Start a task."""
+
+    async def run(self, work: Coroutine[object, object, T], name: str) -> T:
+        """Do work that goes on to its end even if the caller is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every live recording of a node works with.
+
+    Attributes:
+        workers: Where audio is rendered.
+        resume_window_s: How long a recording without stream waits for one.
+        on_ended: Called with its id when a recording has reached its last state, or failed to for now.
+    """
+
+    journal: Journal
+    finisher: Finisher
+    workers: Executor
+    background: Background
+    resume_window_s: float
+    on_ended: Callable[[UUID], None]
