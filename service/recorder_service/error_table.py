@@ -73,7 +73,7 @@ ERROR_TABLE: dict[Reason, WireStatus] = {
         (Reason.SUBSCRIBER_TOO_SLOW, ("ABORTED", 409), "Subscriber too slow"),
         (Reason.DISK_FULL, _FULL, "Disk nearly full"),
         (Reason.DRAINING, _AWAY, "Going down"),
-        (Reason.OVERLOADED, _FULL, "Overloaded"),
+        (Reason.OVERLOADED, ("RESOURCE_EXHAUSTED", 503), "Overloaded"),
         (Reason.JOURNAL_FAILED, _AWAY, "Journal failed"),
         (Reason.STORAGE_FAILED, _AWAY, "File store away"),
         (Reason.CATALOG_FAILED, _AWAY, "Database away"),

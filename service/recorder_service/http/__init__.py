@@ -1,0 +1,1 @@
+"""The HTTP side: downloads of finished files, health and metrics, and the server that runs them."""
