@@ -1,0 +1,122 @@
+"""The tables of the catalog, for SQLite and PostgreSQL.
+
+Columns beside a `document` are copies of what queries look for or what the database itself counts; a document and its
+columns are only ever written together. `migrations/` builds the same tables step by step; a test compares the two.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from recorder_service.catalog.times import from_microseconds, to_microseconds
+
+# The newest migration. Migrations are numbered, so that a schema from the future is known by its number.
+SCHEMA_VERSION = "0001"
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """A time, stored as microseconds since 1970."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+        """Store; a time without zone is refused."""
+        return None if value is None else to_microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        """Load, in UTC."""
+        return None if value is None else from_microseconds(value)
+
+
+metadata = sa.MetaData()
+
+applications = sa.Table(
+    "applications",
+    metadata,
+    sa.Column("application_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Index("ix_applications_name", "name", "application_id"),
+)
+
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    sa.Column("recording_id", sa.Uuid, primary_key=True),
+    sa.Column("application_id", sa.Uuid, sa.ForeignKey("applications.application_id"), nullable=False),
+    sa.Column("conversation_id", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("start_time", UtcTime, nullable=False),
+    sa.Column("expire_time", UtcTime),
+    sa.Column("file_id", sa.Uuid, nullable=False),
+    sa.Column("node_id", sa.Text, nullable=False),
+    sa.Column("event_count", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Index("ix_recordings_time", "start_time", "recording_id"),
+    sa.Index("ix_recordings_application", "application_id", "start_time", "recording_id"),
+    sa.Index("ix_recordings_conversation", "conversation_id", "start_time", "recording_id"),
+    sa.Index("ix_recordings_state", "state", "expire_time"),
+    sa.Index("ix_recordings_live", "state", "application_id"),
+    sa.Index("ix_recordings_file", "file_id", unique=True),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    # AUTOINCREMENT: a position is never used twice, even when the newest events were removed.
+    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("event_id", sa.Uuid, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("time", UtcTime, nullable=False),
+    sa.Column("application_id", sa.Uuid, sa.ForeignKey("applications.application_id"), nullable=False),
+    sa.Column("recording_id", sa.Uuid, sa.ForeignKey("recordings.recording_id"), nullable=False),
+    sa.Column("conversation_id", sa.Text, nullable=False),
+    sa.Column("recording_sequence", sa.BigInteger, nullable=False),
+    sa.Column("recording", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text),
+    sa.Index("ix_events_event", "event_id", unique=True),
+    sa.Index("ix_events_recording", "recording_id", "recording_sequence", unique=True),
+    sa.Index("ix_events_application", "application_id", "position"),
+    sqlite_autoincrement=True,
+)
+
+# One row. Events up to `purged_position` are gone; positions up to `reached_position` were given out once.
+feed = sa.Table(
+    "feed",
+    metadata,
+    sa.Column("feed_id", sa.Text, primary_key=True),
+    sa.Column("purged_position", sa.BigInteger, nullable=False),
+    sa.Column("reached_position", sa.BigInteger, nullable=False),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("delivery_id", sa.Uuid, primary_key=True),
+    sa.Column("application_id", sa.Uuid, sa.ForeignKey("applications.application_id"), nullable=False),
+    sa.Column("recording_id", sa.Uuid, sa.ForeignKey("recordings.recording_id"), nullable=False),
+    # No foreign key: events are purged earlier than the deliveries that tell of them.
+    sa.Column("event_id", sa.Uuid, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("create_time", UtcTime, nullable=False),
+    sa.Column("next_attempt_time", UtcTime),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("last_attempt_time", UtcTime),
+    sa.Column("last_status", sa.BigInteger, nullable=False),
+    sa.Column("last_error", sa.Text, nullable=False),
+    # Whom the picker is fair between: the application and the origin of its URL.
+    sa.Column("lane", sa.Text, nullable=False),
+    # When it may be claimed: the next attempt's time or, while somebody sends it, the end of that lease.
+    sa.Column("due_time", UtcTime),
+    # Grows with every claim; only who holds the newest may write what came of the attempt.
+    sa.Column("lease_token", sa.BigInteger, nullable=False),
+    sa.Index("ix_deliveries_due", "state", "due_time"),
+    sa.Index("ix_deliveries_lane", "state", "lane", "due_time"),
+    sa.Index("ix_deliveries_time", "create_time", "delivery_id"),
+    sa.Index("ix_deliveries_application", "application_id", "create_time", "delivery_id"),
+    sa.Index("ix_deliveries_recording", "recording_id", "create_time", "delivery_id"),
+)
