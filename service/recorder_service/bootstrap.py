@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,6 +29,8 @@ from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.catalog.catalog import Catalog
 from recorder_service.catalog.deliveries import Lease
 from recorder_service.config import Settings
+from recorder_service.disk import DiskMarks, DiskWatch
+from recorder_service.domain.recording import StopReason
 from recorder_service.errors import Reason, RecorderError, StartupError
 from recorder_service.finishing.finisher import Finisher
 from recorder_service.finishing.removal import Removal
@@ -42,6 +45,7 @@ from recorder_service.journal.writer import JournalState
 from recorder_service.logs import configure_logs
 from recorder_service.metrics import Metrics
 from recorder_service.probes import JournalProbe, StandingProbe
+from recorder_service.sessions.admission import Admission
 from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.path_factory import PathFactory
@@ -86,6 +90,7 @@ class _Ground:
     metrics: Metrics
     workers: ThreadPoolExecutor
     background: BackgroundTasks
+    disk: DiskWatch
 
 
 class Node:
@@ -116,6 +121,7 @@ class Node:
             grpc_server = self._grpc(ground, recordings, removal, record_events)
             operations = self._operations(ground)
             await self._start(stack, downloads, operations, grpc_server)
+            self._spawn(stack, ground.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
             self._spawn(stack, dispatcher.run(), "webhooks")
             self._spawn(stack, removal.run(_EXPIRY_INTERVAL_S), "expiry")
             self._spawn(stack, self._purge(ground.catalog), "purge")
@@ -140,7 +146,9 @@ class Node:
         workers = ThreadPoolExecutor(self._settings.render_threads, thread_name_prefix="render")
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
         verifier = TokenVerifier(catalog.applications, await asyncio.to_thread(self._admin_token, directory), _now)
-        return _Ground(journal, catalog, store, verifier, Metrics(), workers, BackgroundTasks())
+        disk = DiskWatch(directory, _disk_marks(self._settings))
+        await disk.look()
+        return _Ground(journal, catalog, store, verifier, Metrics(), workers, BackgroundTasks(), disk)
 
     def _admin_token(self, directory: Path) -> bytes:
         if self._settings.admin_token is not None:
@@ -155,7 +163,7 @@ class Node:
 
     def _operations(self, ground: _Ground) -> HttpServer:
         probe = JournalProbe(ground.journal)
-        application = create_operations_app(ground.metrics.registry, alive=[probe], ready=[self._standing])
+        application = create_operations_app(ground.metrics.registry, alive=[probe], ready=[self._standing, ground.disk])
         return HttpServer(application, self._settings.host, self._settings.metrics_port)
 
     def _dispatcher(self, stack: AsyncExitStack, ground: _Ground) -> WebhookDispatcher[Lease]:
@@ -180,7 +188,6 @@ class Node:
             applications=ground.catalog.applications,
             record_events=record_events,
             webhooks=dispatcher,
-            workers=ground.workers,
         )
         directory = self._settings.data_dir.absolute()
         return LiveRecordings(
@@ -190,8 +197,8 @@ class Node:
             factory=PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=self._settings.max_recording_s),
             workers=ground.workers,
             background=ground.background,
+            admission=Admission(self._settings.max_live_recordings, ground.disk.refusal),
             node_id=_node_id(directory / "node-id"),
-            max_live_recordings=self._settings.max_live_recordings,
             resume_window_s=self._settings.resume_window_s,
         )
 
@@ -296,6 +303,15 @@ def _own_url(settings: Settings, port: int) -> str:
     scheme = "http" if settings.tls_cert is None else "https"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{scheme}://{host}:{port}"
+
+
+def _disk_marks(settings: Settings) -> DiskMarks:
+    return DiskMarks(
+        soft_percent=settings.disk_soft_percent,
+        hard_percent=settings.disk_hard_percent,
+        soft_bytes=settings.disk_soft_mib << 20,
+        hard_bytes=settings.disk_hard_mib << 20,
+    )
 
 
 def _make_directory(directory: Path) -> None:

@@ -11,6 +11,7 @@ from recorder_service.domain.options import MP3_BITRATES_KBPS
 from recorder_service.errors import Reason, StartupError
 
 ENVIRONMENT_PREFIX = "RECORDER_"
+MIN_ADMIN_TOKEN_LENGTH = 32
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -20,13 +21,30 @@ def _bitrate(value: int) -> int:
     return value
 
 
+def _networks(cidrs: tuple[str, ...]) -> tuple[str, ...]:
+    for cidr in cidrs:
+        ipaddress.ip_network(cidr)
+    return cidrs
+
+
+def _admin_token(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value()) < MIN_ADMIN_TOKEN_LENGTH:
+        raise ValueError(f"must have at least {MIN_ADMIN_TOKEN_LENGTH} characters")
+    return token
+
+
 Bitrate = Annotated[int, AfterValidator(_bitrate)]
+Cidrs = Annotated[tuple[str, ...], NoDecode, AfterValidator(_networks)]
+AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
 
 
 class Settings(BaseSettings):
-    """All settings. Each may be given as `RECORDER_<NAME>`; flags of `recorder serve` win over the environment."""
+    """All settings. Each may be given as `RECORDER_<NAME>`; flags of `recorder serve` win over the environment.
 
-    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
+    An empty variable is the same as none.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Journal, spool, catalog, files and the admin token live here.")
     host: str = Field("127.0.0.1", description="Address that gRPC, HTTP and metrics listen on.")
@@ -44,7 +62,7 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = Field(
         None, description="Clients must show a certificate of this CA (mutual TLS), PEM."
     )
-    admin_token: SecretStr | None = Field(
+    admin_token: AdminToken | None = Field(
         None, description="The admin token; by default one is made at first start in `DATA_DIR/admin-token`."
     )
 
@@ -58,6 +76,14 @@ class Settings(BaseSettings):
     commit_interval_s: float = Field(
         0.01, ge=0, le=1, description="How long the journal gathers messages before one fdatasync, s."
     )
+    disk_soft_percent: float = Field(
+        10, ge=0, le=99, description="Soft mark: with less free space no recording may begin, % of the disk."
+    )
+    disk_soft_mib: int = Field(10_240, ge=0, description="Soft mark on large disks: at most this much, MiB.")
+    disk_hard_percent: float = Field(
+        5, ge=0, le=99, description="Hard mark: with less free space recordings are ended in order, % of the disk."
+    )
+    disk_hard_mib: int = Field(2048, ge=0, description="Hard mark on large disks: at most this much, MiB.")
     drain_grace_s: float = Field(30, ge=0, description="How long a stopping server lets calls go on, s.")
     render_threads: int = Field(2, ge=1, description="Threads that mix and encode.")
 
@@ -65,7 +91,7 @@ class Settings(BaseSettings):
     mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")
     mp3_quality: int = Field(5, ge=0, le=9, description="LAME quality: 0 is best, 9 is fastest.")
 
-    webhook_allow_cidrs: Annotated[tuple[str, ...], NoDecode] = Field(
+    webhook_allow_cidrs: Cidrs = Field(
         (), description="Private networks that webhooks may go to, comma-separated CIDRs."
     )
     webhook_workers: int = Field(32, ge=1, description="Webhooks sent at once.")
@@ -84,16 +110,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
-        for cidr in self.webhook_allow_cidrs:
-            ipaddress.ip_network(cidr)
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together: give both or neither")
+            raise ValueError("RECORDER_TLS_CERT and RECORDER_TLS_KEY go together: give both or neither")
         if self.tls_client_ca is not None and self.tls_cert is None:
-            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+            raise ValueError("RECORDER_TLS_CLIENT_CA needs RECORDER_TLS_CERT and RECORDER_TLS_KEY")
         if self.tls_cert is None and not self.allow_plaintext and not _is_loopback(self.host):
             raise ValueError(
-                f"host {self.host} is beyond loopback: give tls_cert and tls_key, or allow_plaintext if something "
-                "in front of Recorder encrypts"
+                f"RECORDER_HOST is {self.host}, beyond loopback: give RECORDER_TLS_CERT and RECORDER_TLS_KEY, or "
+                "RECORDER_ALLOW_PLAINTEXT=true if something in front of Recorder encrypts"
             )
         return self
 
@@ -114,5 +138,10 @@ def load_settings(**flags: object) -> Settings:
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = (f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        lines = (_line(fault["loc"], fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
         raise StartupError(Reason.INVALID_CONFIGURATION, "; ".join(lines)) from None
+
+
+def _line(place: tuple[int | str, ...], message: str) -> str:
+    """Name the setting at fault; where several do not go together, the message names them itself."""
+    return f"{ENVIRONMENT_PREFIX}{str(place[0]).upper()}: {message}" if place else message

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -17,11 +17,14 @@ from recorder.v1 import (
     application_pb2,
     application_service_pb2,
     application_service_pb2_grpc,
+    event_pb2,
+    event_service_pb2,
     event_service_pb2_grpc,
     media_pb2,
     recorder_service_pb2,
     recorder_service_pb2_grpc,
     recording_pb2,
+    recording_service_pb2,
     recording_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
@@ -31,6 +34,11 @@ Response = recorder_service_pb2.RecordCallResponse
 Metadata = Sequence[tuple[str, str]]
 
 _TIMEOUT_S = 30.0
+_UNFINISHED = (
+    recording_pb2.RECORDING_STATE_RECORDING,
+    recording_pb2.RECORDING_STATE_PAUSED,
+    recording_pb2.RECORDING_STATE_FINISHING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,37 @@ def two_legs(
         leg("caller", recording_pb2.LEG_ROLE_CALLER, encoding, sample_rate_hz),
         leg("callee", recording_pb2.LEG_ROLE_CALLEE, encoding, sample_rate_hz),
     ]
+
+
+def bytes_per_frame(leg: recording_pb2.Leg) -> int:
+    """Return the size of one frame of a leg."""
+    return 2 if leg.encoding == recording_pb2.AUDIO_ENCODING_LINEAR16 else 1
+
+
+def pieces(
+    formats: Mapping[str, tuple[int, int]], *, chunk_ms: int = 100, from_ms: int = 0, **legs: bytes
+) -> Iterator[dict[str, Any]]:
+    """Cut legs into messages that hold the same instants of all of them.
+
+    Args:
+        formats: Sample rate and bytes per frame of each leg.
+        chunk_ms: Length of a message.
+        from_ms: Where the first byte of every leg lies.
+        legs: Encoded audio.
+    """
+    steps = {name: formats[name][0] * chunk_ms // 1000 for name in legs}
+    count = max(-(-len(data) // (steps[name] * formats[name][1])) for name, data in legs.items())
+    for index in range(count):
+        chunks = []
+        for name, data in legs.items():
+            rate, size = formats[name]
+            at = index * steps[name]
+            payload = data[at * size : (at + steps[name]) * size]
+            if payload:
+                chunks.append(
+                    media_pb2.AudioChunk(leg_id=name, start_frame=rate * from_ms // 1000 + at, payload=payload)
+                )
+        yield {"audio": media_pb2.Audio(chunks=chunks)}
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
@@ -130,6 +169,70 @@ class Client:
         await call.open(**start)
         return call
 
+    async def recording(self, tenant: Tenant, recording_id: str) -> recording_pb2.Recording:
+        """Return a recording as it stands."""
+        request = recording_service_pb2.GetRecordingRequest(recording_id=recording_id)
+        answer = await self.recordings.GetRecording(request, metadata=tenant.metadata, timeout=_TIMEOUT_S)
+        return answer.recording
+
+    async def ended(self, tenant: Tenant, recording_id: str, timeout_s: float = 20.0) -> recording_pb2.Recording:
+        """Wait until a recording has reached its last state."""
+        async with asyncio.timeout(timeout_s):
+            while (recording := await self.recording(tenant, recording_id)).state in _UNFINISHED:
+                await asyncio.sleep(0.05)
+        return recording
+
+    def subscribe(self, metadata: Metadata, **request: Any) -> "Subscription":
+        """Subscribe to the event feed; keywords are fields of the request."""
+        return Subscription(self, metadata, event_service_pb2.SubscribeEventsRequest(**request))
+
+    async def told(
+        self, tenant: Tenant, recording_id: str, last: event_pb2.EventType.ValueType
+    ) -> list[event_pb2.Event]:
+        """Return the events of a recording from its first to the first one of type `last`."""
+        async with self.subscribe(tenant.metadata, from_oldest=True, recording_id=recording_id) as feed:
+            return await feed.until(last)
+
+
+class Subscription:
+    """One subscription to the event feed."""
+
+    def __init__(self, client: Client, metadata: Metadata, request: event_service_pb2.SubscribeEventsRequest) -> None:
+        self._stream = client.events.SubscribeEvents(request, metadata=metadata)
+        self.first_cursor = ""
+
+    async def __aenter__(self) -> Self:
+        """Wait for the first heartbeat: from then on nothing is missed."""
+        self.first_cursor = (await self._read()).heartbeat.cursor
+        assert self.first_cursor
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.cancel()
+
+    async def next(self, timeout_s: float = _TIMEOUT_S) -> event_pb2.Event:
+        """Wait for the next event."""
+        while True:
+            response = await self._read(timeout_s)
+            if response.WhichOneof("payload") == "event":
+                return response.event
+
+    async def until(self, last: event_pb2.EventType.ValueType) -> list[event_pb2.Event]:
+        """Return the events up to the first one of type `last`."""
+        events = [await self.next()]
+        while events[-1].type != last:
+            events.append(await self.next())
+        return events
+
+    async def _read(self, timeout_s: float = _TIMEOUT_S) -> event_service_pb2.SubscribeEventsResponse:
+        response = await asyncio.wait_for(self._stream.read(), timeout_s)
+        if response is grpc.aio.EOF:
+            raise AssertionError(f"the feed ended: {await self._stream.code()} {await self._stream.details()}")
+        assert isinstance(response, event_service_pb2.SubscribeEventsResponse)
+        return response
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -152,8 +255,10 @@ class Call:
         self.ledger = ledger or Ledger()
         self.sequence = 1
         self.recording_id = ""
+        self._formats: dict[str, tuple[int, int]] = {}
         self.responses: list[Response] = []
         self.arrived_s: list[float] = []
+        self.stopped = False
 
     async def open(
         self,
@@ -170,6 +275,7 @@ class Call:
         if ncco is not None:
             wanted.ncco.update(dict(ncco))
         self.recording_id = wanted.recording_id
+        self._formats = {leg.leg_id: (leg.sample_rate_hz, bytes_per_frame(leg)) for leg in wanted.legs}
         opening = recorder_service_pb2.OpenCall(start=wanted)
         if ack_interval_ms is not None:
             opening.ack_interval.CopyFrom(Duration(nanos=ack_interval_ms * 1_000_000))
@@ -183,6 +289,8 @@ class Call:
         opening.ack_interval.CopyFrom(Duration(nanos=ack_interval_ms * 1_000_000))
         await self.write(Request(sequence=0, open=opening))
         opened = await self._opened()
+        legs = [recorded.leg for recorded in opened.recording.legs]
+        self._formats = {leg.leg_id: (leg.sample_rate_hz, bytes_per_frame(leg)) for leg in legs}
         self.sequence = opened.next_sequence
         return opened
 
@@ -203,15 +311,44 @@ class Call:
         parts = [media_pb2.AudioChunk(leg_id=n, start_frame=at, payload=data) for n, (at, data) in chunks.items()]
         return await self.send(audio=media_pb2.Audio(chunks=parts))
 
-    async def stream(
-        self, *, chunk_ms: int = 100, sample_rate_hz: int = 16_000, bytes_per_frame: int = 2, **legs: bytes
-    ) -> None:
-        """Send whole legs side by side, as fast as the server takes them."""
-        step = sample_rate_hz * chunk_ms // 1000
-        longest = max(len(data) for data in legs.values()) // bytes_per_frame
-        for at in range(0, longest, step):
-            parts = {n: (at, data[at * bytes_per_frame : (at + step) * bytes_per_frame]) for n, data in legs.items()}
-            await self.audio(**{n: part for n, part in parts.items() if part[1]})
+    async def stream(self, *, chunk_ms: int = 100, speed: float | None = None, from_ms: int = 0, **legs: bytes) -> None:
+        """Send whole legs side by side: as fast as the server takes them, or at `speed` times real time.
+
+        Ends early once `stopped` was received by somebody else.
+        """
+        began_s = time.monotonic()
+        for at_ms, payload in enumerate(pieces(self._formats, chunk_ms=chunk_ms, from_ms=from_ms, **legs)):
+            if self.stopped:
+                return
+            await self.send(**payload)
+            if speed is not None:
+                await asyncio.sleep(began_s + (at_ms + 1) * chunk_ms / 1000 / speed - time.monotonic())
+
+    async def follow(self, script: Sequence[Mapping[str, Any]], upto: int | None = None) -> None:
+        """Send what the script holds from the sequence that is due on; its first payload is sequence 2."""
+        for payload in script[self.sequence - 2 : upto]:
+            await self.send(**payload)
+
+    async def press(self, digit: str, frame: int, leg_id: str = "caller", duration_ms: int | None = None) -> int:
+        """Send one key press."""
+        dtmf = media_pb2.Dtmf(leg_id=leg_id, digit=digit, frame=frame)
+        if duration_ms is not None:
+            dtmf.duration.FromMilliseconds(duration_ms)
+        return await self.send(dtmf=dtmf)
+
+    async def pause(
+        self, mode: recording_pb2.PauseMode.ValueType = recording_pb2.PAUSE_MODE_SILENCE, frame: int | None = None
+    ) -> int:
+        """Ask for a pause."""
+        return await self.send(control=media_pb2.Control(pause=media_pb2.Pause(mode=mode, frame=frame)))
+
+    async def go_on(self, frame: int | None = None) -> int:
+        """End a pause."""
+        return await self.send(control=media_pb2.Control(resume=media_pb2.Resume(frame=frame)))
+
+    async def stop(self, frame: int | None = None) -> int:
+        """Ask for the end."""
+        return await self.send(control=media_pb2.Control(stop=media_pb2.Stop(frame=frame)))
 
     async def receive(self) -> Response | None:
         """Wait for the next response; None at the end of the stream."""
@@ -221,6 +358,7 @@ class Call:
         assert isinstance(response, Response)
         self.responses.append(response)
         self.arrived_s.append(time.monotonic())
+        self.stopped = self.stopped or response.WhichOneof("payload") == "stopped"
         if response.WhichOneof("payload") == "ack":
             self.ledger.acknowledged = max(self.ledger.acknowledged, response.ack.sequence)
         return response

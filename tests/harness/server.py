@@ -35,7 +35,10 @@ class Server:
     ) -> None:
         self.data_dir = data_dir
         self._arguments = list(arguments)
-        self._environment = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128", **(environment or {})}
+        # Tests run on whatever disk there is; those of the marks set their own.
+        marks = {"RECORDER_DISK_SOFT_PERCENT": "0", "RECORDER_DISK_HARD_PERCENT": "0"}
+        networks = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
+        self._environment = {**networks, **marks, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self.ports = Ports(0, 0, 0)
         self.log_path = data_dir.parent / f"{data_dir.name}.log"

@@ -119,7 +119,7 @@ class CallStream:
             case "control":
                 await self._control(live, request.sequence, request.control)
             case "close":
-                frame = _frame(request.close, "close.frame")
+                frame = _frame(live, request.close, "close.frame")
                 live.stop(StopReason.HANGUP, frame, request.sequence)
             case "open":
                 message = "the stream is open already: `open` comes once, as its first message"
@@ -132,11 +132,11 @@ class CallStream:
         match control.WhichOneof("action"):
             case "pause":
                 mode = pause_mode(control.pause, "control.pause.mode")
-                await live.pause(mode, _frame(control.pause, "control.pause.frame"), sequence)
+                await live.pause(mode, _frame(live, control.pause, "control.pause.frame"), sequence)
             case "resume":
-                await live.resume(_frame(control.resume, "control.resume.frame"), sequence)
+                await live.resume(_frame(live, control.resume, "control.resume.frame"), sequence)
             case "stop":
-                live.stop(StopReason.REQUESTED, _frame(control.stop, "control.stop.frame"), sequence)
+                live.stop(StopReason.REQUESTED, _frame(live, control.stop, "control.stop.frame"), sequence)
             case None:
                 message = "control has no action: set one of pause, resume and stop"
                 raise BadInput(Reason.INVALID_MESSAGE, message, field="control.action", value="nothing")
@@ -157,13 +157,13 @@ class CallStream:
         return Response(opened=opened)
 
 
-def _frame(message: media_pb2.Pause | media_pb2.Resume | media_pb2.Stop | media_pb2.Close, field: str) -> int | None:
+def _frame(
+    live: LiveRecording, message: media_pb2.Pause | media_pb2.Resume | media_pb2.Stop | media_pb2.Close, field: str
+) -> int | None:
     """Read an optional position in recording frames."""
     if not message.HasField("frame"):
         return None
-    if message.frame < 0:
-        error = f"{field} is {message.frame}; it must not be negative: count 16 kHz frames since the recording began"
-        raise BadInput(Reason.FRAME_OUT_OF_RANGE, error, field=field, value=message.frame)
+    live.check_frame(message.frame, field)
     return message.frame
 
 

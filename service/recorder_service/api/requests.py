@@ -181,7 +181,7 @@ def _options(start: recorder_service_pb2.StartCall, field: str) -> RecordAction:
 def _json_object(ncco: Struct, field: str) -> dict[str, object]:
     try:
         return MessageToDict(ncco)
-    except SerializeToJsonError:
+    except (SerializeToJsonError, ValueError):
         raise BadInput(
             Reason.INVALID_OPTION, f"{field} holds NaN or infinity, which JSON does not have", field=field, value="NaN"
         ) from None

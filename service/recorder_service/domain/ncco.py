@@ -93,7 +93,8 @@ def _invalid(field: str, value: object, rule: str, reason: Reason = Reason.INVAL
 
 def _integer(value: object, field: str) -> int:
     if isinstance(value, str) and value.isascii() and value.strip().isdigit():
-        return int(value[:20])
+        # More digits than any range has; the rest of an endless number is not read.
+        return int(value.strip()[:20])
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
         raise _invalid(field, value, "must be a whole number")
     return int(value)

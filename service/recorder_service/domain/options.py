@@ -158,6 +158,9 @@ def check_url(url: str, field: str) -> str:
     Raises:
         BadInput: INVALID_URL.
     """
+    if len(url) > MAX_URL_LENGTH:
+        message = f"{field} has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed"
+        raise BadInput(Reason.INVALID_URL, message, field=field, value=url)
     try:
         parts = urlsplit(url)
         problem = _url_problem(url, parts.scheme, parts.hostname, parts.port, parts.username)
@@ -175,7 +178,6 @@ def check_url(url: str, field: str) -> str:
 
 def _url_problem(url: str, scheme: str, host: str | None, port: int | None, username: str | None) -> str:
     problems = (
-        (len(url) > MAX_URL_LENGTH, f"longer than {MAX_URL_LENGTH} characters"),
         (not url.isprintable() or " " in url, "it holds spaces or control characters"),
         (scheme not in {"http", "https"}, "its scheme is not http or https"),
         (not host, "it names no host"),

@@ -1,7 +1,6 @@
 """From the end of a recording to the world: seal -> store -> verify -> commit -> tell."""
 
 import asyncio
-from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +9,12 @@ from uuid import UUID
 
 import structlog
 
-from recorder_service.audio.finished import Finished
 from recorder_service.domain.application import Application
 from recorder_service.domain.delivery import Delivery
 from recorder_service.domain.event import EventType
 from recorder_service.domain.recording import Recording, RecordingFile, RecordingState
 from recorder_service.persistence import persist
-from recorder_service.sessions.audio_path import AudioPath, SpooledFile
+from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.facts import Facts, event_id
 
 log = structlog.get_logger(__name__)
@@ -67,7 +65,6 @@ class Finisher:
         applications: Applications,
         record_events: RecordEvents,
         webhooks: Webhooks,
-        workers: Executor,
         uploads: int = 4,
     ) -> None:
         """Work with these parts.
@@ -77,43 +74,33 @@ class Finisher:
             applications: Says how long files are kept and where webhooks go.
             record_events: Writes the webhook.
             webhooks: Makes the first attempt of a synchronous recording's webhook.
-            workers: Threads for sealing and hashing.
             uploads: Files stored at once, so that a backlog does not starve live calls.
         """
         self._store = store
         self._applications = applications
         self._record_events = record_events
         self._webhooks = webhooks
-        self._workers = workers
         self._uploads = asyncio.Semaphore(uploads)
 
-    async def finish(self, recording: Recording, path: AudioPath, finished: Finished, facts: Facts) -> Recording:
+    async def finish(self, recording: Recording, spooled: SpooledFile | None, facts: Facts) -> Recording:
         """Bring a recording that has ended to its last state, however long the store or the catalog may be away.
 
         Args:
             recording: As it ended.
-            path: Holds the spool.
-            finished: What the spool still lacks.
+            spooled: The finished file; None if no audio was received.
             facts: Where the outcome is told.
 
         Returns:
             The recording: AVAILABLE, or EMPTY if no audio was received.
-
-        Raises:
-            OSError: The spool cannot be written.
         """
-        spool = path.spool
-        if not any(leg.frames for leg in recording.legs):
-            spool.discard()
+        if spooled is None:
             empty = replace(recording, state=RecordingState.EMPTY)
             await facts.changed(empty, EventType.RECORDING_EMPTY, COMPLETED, expect=_FINISHING)
             return empty
-        loop = asyncio.get_running_loop()
-        spooled = await loop.run_in_executor(self._workers, spool.seal, finished)
-        file = _file(recording, spooled, frames=path.file_frames)
+        file = _file(recording, spooled)
         await persist(lambda: self._keep(file, spooled), "store_away", recording.recording_id)
         available = await self._commit(recording, file, facts)
-        await loop.run_in_executor(self._workers, spool.discard)
+        await asyncio.to_thread(spooled.discard)
         return available
 
     async def _keep(self, file: RecordingFile, spooled: SpooledFile) -> None:
@@ -144,7 +131,7 @@ class Finisher:
         return event.recording
 
 
-def _file(recording: Recording, spooled: SpooledFile, *, frames: int) -> RecordingFile:
+def _file(recording: Recording, spooled: SpooledFile) -> RecordingFile:
     options = recording.options
     file_id = recording.file_id
     day = recording.start_time.strftime("%Y/%m/%d")
@@ -154,7 +141,7 @@ def _file(recording: Recording, spooled: SpooledFile, *, frames: int) -> Recordi
         format=options.file_format,
         channels=options.channel_count,
         bitrate_kbps=recording.encoder.mp3_bitrate_kbps or 0,
-        frames=frames,
+        frames=spooled.frames,
         size_bytes=spooled.size_bytes,
         sha256=spooled.sha256,
     )

@@ -53,6 +53,13 @@ class SpooledFile(Protocol):
     def sha256(self) -> str:
         """Its hash, lower-case hex."""
 
+    @property
+    def frames(self) -> int:
+        """Length of the decoded audio at 16 kHz."""
+
+    def discard(self) -> None:
+        """Remove it: it is stored."""
+
 
 class Spool(Protocol):
     """The file under construction."""
@@ -60,11 +67,11 @@ class Spool(Protocol):
     def append(self, data: bytes) -> None:
         """Add bytes at the end."""
 
-    def seal(self, finished: Finished) -> SpooledFile:
+    def seal(self, finished: Finished, frames: int) -> SpooledFile:
         """Add what is missing and make the file durable. Blocks."""
 
     def discard(self) -> None:
-        """Remove the file: it is stored, or of no use."""
+        """Remove the file: it is of no use."""
 
 
 # Later than any call: with it as the clock no position is too far ahead.
@@ -148,11 +155,6 @@ class AudioPath:
         return self._renderer.end_frame if self._renderer.ended else None
 
     @property
-    def file_frames(self) -> int:
-        """Frames in the file so far."""
-        return self._renderer.output_frames
-
-    @property
     def statistics(self) -> dict[str, LegStatistics]:
         """What was received of each leg."""
         return self._timeline.statistics()
@@ -232,6 +234,21 @@ class AudioPath:
         self.run(())
         self._write(self._renderer.finish(end_frame))
         return self._encoder.finish()
+
+    def seal(self, finished: Finished) -> SpooledFile | None:
+        """Make the file durable and return it; None, and no file, where no audio was received. Blocks.
+
+        Raises:
+            Overloaded: DISK_FULL; to be called again.
+        """
+        if not any(leg.frames for leg in self._timeline.statistics().values()):
+            self.spool.discard()
+            return None
+        return self.spool.seal(finished, self._renderer.output_frames)
+
+    def release(self) -> None:
+        """Give up encoder, resamplers and buffers: nothing but `legs` may be used any more."""
+        del self._encoder, self._renderer, self._timeline, self._gate
 
     def _collect(self) -> None:
         if self._timeline.closed_blocks:

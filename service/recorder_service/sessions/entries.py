@@ -158,6 +158,8 @@ def _decode(kind: EntryKind, data: bytes) -> Entry:
             return Skip(*_SEQUENCE.unpack(data))
     sequence, frame = _AT.unpack_from(data)
     rest = data[_AT.size :].decode()
+    if rest and kind in {EntryKind.RESUME, EntryKind.ADVANCE}:
+        raise ValueError(f"journal entry of kind {kind} has {len(rest)} characters too many")
     match kind:
         case EntryKind.PAUSE:
             return Pause(sequence, frame, PauseMode(rest))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from recorder_service.audio.timeline import MAX_GAP_FRAMES
 from recorder_service.errors import BadInput, Reason
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.entries import Chunk
@@ -58,6 +59,19 @@ class Intake:
         if self._pauses.intervals:
             return self._outside_pauses(chunks)
         return [Chunk(self._leg_index[chunk.leg_id], chunk.start_frame, chunk.payload) for chunk in chunks]
+
+    def check_frame(self, frame: int, field: str) -> None:
+        """Refuse a position in recording frames that lies before the recording or too far ahead of it.
+
+        Raises:
+            BadInput: FRAME_OUT_OF_RANGE.
+        """
+        limit_frame = max(self._path.furthest_frame, self._clock.now_frame()) + MAX_GAP_FRAMES
+        if not 0 <= frame <= limit_frame:
+            message = (
+                f"{field} is {frame} but must be 0 to {limit_frame}: count 16 kHz frames since the recording began"
+            )
+            raise BadInput(Reason.FRAME_OUT_OF_RANGE, message, field=field, value=frame)
 
     def recording_frame(self, leg_id: str, frame: int) -> int:
         """Turn a position in a leg's own rate into one of the recording.

@@ -12,9 +12,10 @@ from recorder_service.audio.finished import Finished
 from recorder_service.domain.event import EventType, KeyPress
 from recorder_service.domain.recording import PauseInterval, PauseMode, Recording, RecordingState, StopReason
 from recorder_service.errors import Conflict, Overloaded, Reason, RecorderError, Unavailable
+from recorder_service.persistence import persist
 from recorder_service.sessions import entries
 from recorder_service.sessions.acknowledgements import Acknowledgements
-from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.audio_path import AudioPath, SpooledFile
 from recorder_service.sessions.ended_recording import ended_recording
 from recorder_service.sessions.entries import EntryKind
 from recorder_service.sessions.facts import Facts
@@ -113,10 +114,10 @@ class LiveRecording:
             self._outlet.fail(Conflict(Reason.STREAM_REPLACED, f"another stream resumed recording {self._id}"))
         self._outlet = outlet
         self._acks.attach(outlet, ack_interval_s)
-        self._clock.restart(self._path.furthest_frame)
         if self._resume_timer is not None:
             self._resume_timer.cancel()
         if self._ending is None:
+            self._clock.restart(self._path.furthest_frame)
             self._watch.start()
         if self._greeting is not None:
             outlet.send(self._greeting)
@@ -217,15 +218,24 @@ class LiveRecording:
         """
         return self._intake.recording_frame(leg_id, frame)
 
-    async def pause(self, mode: PauseMode, frame: int | None = None, sequence: int = 0) -> Recording:
+    def check_frame(self, frame: int, field: str) -> None:
+        """Refuse a position in recording frames that cannot be meant.
+
+        Raises:
+            BadInput: FRAME_OUT_OF_RANGE.
+        """
+        self._intake.check_frame(frame, field)
+
+    async def pause(self, mode: PauseMode, frame: int | None = None, sequence: int | None = None) -> Recording:
         """Drop audio from now on: in force at once, durable and told when this returns.
 
         Args:
             mode: What takes the place of the audio.
             frame: Where the pause begins; None means now. Never before what was received.
-            sequence: The request that asked for it; 0 for an RPC of its own.
+            sequence: The request of the stream that asked for it; None for an RPC of its own.
 
         Raises:
+            BadInput: The sequence is 0.
             Conflict: RECORDING_NOT_LIVE or SEQUENCE_GAP.
         """
         if not self._may_turn(sequence, paused=False):
@@ -233,16 +243,16 @@ class LiveRecording:
         now_frame = self._clock.now_frame() if frame is None else frame
         pause = self._pauses.begin(max(now_frame, self._path.furthest_frame), mode)
         self._begin_pause(pause.start_frame, mode)
-        return await self._turn(entries.Pause(sequence, pause.start_frame, mode))
+        return await self._turn(entries.Pause(sequence or 0, pause.start_frame, mode))
 
-    async def resume(self, frame: int | None = None, sequence: int = 0) -> Recording:
+    async def resume(self, frame: int | None = None, sequence: int | None = None) -> Recording:
         """Keep audio again from a recording frame on; None means now. Otherwise as `pause`."""
         if not self._may_turn(sequence, paused=True):
             return self.recording
         pause = self._pauses.end(self._clock.now_frame() if frame is None else frame)
         end_frame = pause.end_frame or 0
         self._end_pause(end_frame)
-        return await self._turn(entries.Resume(sequence, end_frame))
+        return await self._turn(entries.Resume(sequence or 0, end_frame))
 
     def stop(self, reason: StopReason, frame: int | None, sequence: int) -> None:
         """End the recording because the stream says so.
@@ -323,17 +333,17 @@ class LiveRecording:
     def _tell_key(self, press: KeyPress, sequence: int) -> asyncio.Task[None]:
         return self._around.background.spawn(self._facts.pressed(press, sequence), name=f"dtmf:{self._id}")
 
-    def _may_turn(self, sequence: int, *, paused: bool) -> bool:
+    def _may_turn(self, sequence: int | None, *, paused: bool) -> bool:
         """Say whether a request to pause or resume changes anything; if not, it is done."""
-        if sequence and not self._acks.is_due(sequence):
+        if sequence is not None and not self._acks.is_due(sequence):
             return False
         if self._ending is not None:
-            if sequence:
+            if sequence is not None:
                 self._acks.pass_over()
                 return False
             raise Conflict(Reason.RECORDING_NOT_LIVE, f"recording {self._id} has ended")
         if self._pauses.active is not paused:
-            if sequence:
+            if sequence is not None:
                 self._acks.accept(self._write(entries.Skip(sequence)))
             return False
         return True
@@ -365,10 +375,11 @@ class LiveRecording:
 
     def _tell_turn(self, intervals: tuple[PauseInterval, ...]) -> asyncio.Task[None]:
         last = intervals[-1]
+        # Numbered, not named by frame: a pause may begin where an empty one before it began.
         state, event, fact = (
-            (RecordingState.PAUSED, EventType.RECORDING_PAUSED, f"paused:{last.start_frame}")
+            (RecordingState.PAUSED, EventType.RECORDING_PAUSED, f"paused:{len(intervals)}")
             if last.end_frame is None
-            else (RecordingState.RECORDING, EventType.RECORDING_RESUMED, f"resumed:{last.end_frame}")
+            else (RecordingState.RECORDING, EventType.RECORDING_RESUMED, f"resumed:{len(intervals)}")
         )
         recording = self.recording = replace(self.recording, state=state, pauses=intervals)
 
@@ -397,7 +408,10 @@ class LiveRecording:
         try:
             finished = await self._close(reason, frame, sequence)
             await self._facts.changed(self.recording, EventType.RECORDING_STOPPED, "stopped", expect=_RUNNING)
-            self.recording = await self._around.finisher.finish(self.recording, self._path, finished, self._facts)
+            spooled = await persist(lambda: self._sealed(finished), "spool_full", self._id)
+            self._path.release()
+            self._around.on_stopped(self._id)
+            self.recording = await self._around.finisher.finish(self.recording, spooled, self._facts)
             self._journal.release(self._id)
             self.notify(Completed(self.recording))
         except RecorderError as error:
@@ -409,6 +423,9 @@ class LiveRecording:
             await self._give_up()
         finally:
             self._around.on_ended(self._id)
+
+    async def _sealed(self, finished: Finished) -> SpooledFile | None:
+        return await asyncio.get_running_loop().run_in_executor(self._around.workers, self._path.seal, finished)
 
     async def _give_up(self) -> None:
         """Say that no file can be made. The audio stays in the journal for whoever mends the fault."""

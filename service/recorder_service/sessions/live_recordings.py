@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -14,9 +13,11 @@ import structlog
 from recorder_service.domain.application import Application
 from recorder_service.domain.event import Event
 from recorder_service.domain.recording import PauseMode, Recording, RecordingState, StopReason
-from recorder_service.errors import Conflict, NotFound, Overloaded, Reason, Unavailable
+from recorder_service.errors import Conflict, NotFound, Reason, Unavailable
 from recorder_service.journal.replay import Entry, Hole
 from recorder_service.sessions import entries
+from recorder_service.sessions.admission import Admission, going_down
+from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.facts import Facts, RecordingCatalog, event_id
 from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.live_recording import LiveRecording
@@ -66,8 +67,8 @@ class LiveRecordings:
         factory: PathFactory,
         workers: Executor,
         background: Background,
+        admission: Admission,
         node_id: str,
-        max_live_recordings: int,
         resume_window_s: float,
     ) -> None:
         """Start without recordings; `recover` brings back those of a former run."""
@@ -76,17 +77,17 @@ class LiveRecordings:
         self._factory = factory
         self._background = background
         self._node_id = node_id
-        self._max_live_recordings = max_live_recordings
         self._live: dict[UUID, LiveRecording] = {}
-        self._admitted: Counter[UUID] = Counter()
+        self._finishing: dict[UUID, asyncio.Task[None]] = {}
+        self._admission = admission
         self._starting: dict[UUID, asyncio.Event] = {}
-        self._draining = False
         self._around = Surroundings(
             journal=journal,
             finisher=finisher,
             workers=workers,
             background=background,
             resume_window_s=resume_window_s,
+            on_stopped=admission.remove,
             on_ended=self._forget,
         )
 
@@ -114,7 +115,7 @@ class LiveRecordings:
         known = self._live.get(wanted.recording_id)
         if known is not None:
             return self._own(known, application.application_id)
-        self._admit(application)
+        self._admission.check(application)
         name = f"start:{wanted.recording_id}"
         return await self._background.run(self._start_once(replace(wanted, node_id=self._node_id)), name)
 
@@ -132,8 +133,8 @@ class LiveRecordings:
             NotFound: RECORDING_NOT_FOUND.
             Conflict: RECORDING_NOT_LIVE.
         """
-        if self._draining:
-            raise self._going_down()
+        if self._admission.draining:
+            raise going_down()
         live = self.find(recording_id, application_id)
         if live is not None:
             return live
@@ -181,18 +182,27 @@ class LiveRecordings:
         """
         unfinished = await self._catalog.unfinished(self._node_id)
         for recording in unfinished:
-            self._admitted[recording.application_id] += 1
+            sealed = self._factory.sealed(recording.recording_id)
+            if sealed is not None and recording.state is RecordingState.FINISHING:
+                self._finish_sealed(recording, sealed)
+                continue
+            self._admission.add(recording.recording_id, recording.application_id)
             self._live[recording.recording_id] = await asyncio.to_thread(self._assemble, recording)
         await asyncio.to_thread(self._replay)
-        for stale in set(self._journal.recordings()) - self._live.keys():
+        for stale in set(self._journal.recordings()) - self._live.keys() - self._finishing.keys():
             await self._release_stored(stale)
         for live in self:
             live.go_on()
         return len(unfinished)
 
+    def end_all(self, reason: StopReason) -> None:
+        """End every recording in order."""
+        for live in self:
+            live.end(reason)
+
     def drain(self, retry_after_s: float) -> None:
         """Take no more recordings and ask the senders to come back elsewhere."""
-        self._draining = True
+        self._admission.drain()
         for live in self:
             live.notify(Drain(retry_after_s))
 
@@ -204,6 +214,18 @@ class LiveRecordings:
                 await asyncio.wait(ending, timeout=_LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _finish_sealed(self, recording: Recording, sealed: SpooledFile) -> None:
+        """Go on finishing a recording whose file a former run made: there is nothing to render again."""
+
+        async def finish() -> None:
+            facts = Facts(self._catalog, recording.recording_id)
+            await self._around.finisher.finish(recording, sealed, facts)
+            self._journal.release(recording.recording_id)
+            del self._finishing[recording.recording_id]
+
+        name = f"finish:{recording.recording_id}"
+        self._finishing[recording.recording_id] = self._background.spawn(finish(), name=name)
 
     async def _release_stored(self, recording_id: UUID) -> None:
         """Release a recording whose file is stored but whose release was lost; what failed stays for a rescue."""
@@ -222,12 +244,12 @@ class LiveRecordings:
 
     async def _start_once(self, recording: Recording) -> LiveRecording:
         turn = self._starting[recording.recording_id] = asyncio.Event()
-        self._admitted[recording.application_id] += 1
+        self._admission.add(recording.recording_id, recording.application_id)
         try:
             return await self._start(recording)
         finally:
             if recording.recording_id not in self._live:
-                self._admitted[recording.application_id] -= 1
+                self._admission.remove(recording.recording_id)
             del self._starting[recording.recording_id]
             turn.set()
 
@@ -270,28 +292,6 @@ class LiveRecordings:
         facts = Facts(self._catalog, recording.recording_id)
         return LiveRecording(recording, path=built.path, rules=built.rules, facts=facts, around=self._around)
 
-    def _admit(self, application: Application) -> None:
-        if self._draining:
-            raise self._going_down()
-        own_limit = application.max_live_recordings or self._max_live_recordings
-        own = self._admitted[application.application_id]
-        total = self._admitted.total()
-        if own < own_limit and total < self._max_live_recordings:
-            return
-        whose, limit = (
-            ("this application", own_limit) if own >= own_limit else ("this server", self._max_live_recordings)
-        )
-        raise Overloaded(
-            Reason.TOO_MANY_RECORDINGS,
-            f"{limit} recordings run at once, as many as {whose} may have: end one, or raise the limit",
-            details={"max_live_recordings": str(limit)},
-            retry_after_s=_RETRY_AFTER_S,
-        )
-
-    @staticmethod
-    def _going_down() -> Unavailable:
-        return Unavailable(Reason.DRAINING, "the server is going down: resume elsewhere or later", retry_after_s=1.0)
-
     @staticmethod
     def _own(live: LiveRecording, application_id: UUID) -> LiveRecording:
         if live.recording.application_id != application_id:
@@ -300,6 +300,5 @@ class LiveRecordings:
         return live
 
     def _forget(self, recording_id: UUID) -> None:
-        live = self._live.pop(recording_id, None)
-        if live is not None:
-            self._admitted[live.recording.application_id] -= 1
+        self._live.pop(recording_id, None)
+        self._admission.remove(recording_id)

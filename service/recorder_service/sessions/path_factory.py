@@ -13,7 +13,7 @@ from recorder_service.audio.tones import BEEP_DURATION_MS, beep
 from recorder_service.audio.wav import WavEncoder
 from recorder_service.domain.options import FileFormat
 from recorder_service.domain.recording import LegRole, RecordedLeg, Recording
-from recorder_service.sessions.audio_path import AudioPath, Encoder, PathLeg, Spool
+from recorder_service.sessions.audio_path import AudioPath, Encoder, PathLeg, Spool, SpooledFile
 from recorder_service.sessions.notices import Play
 from recorder_service.sessions.stop_rules import StopRules
 
@@ -27,6 +27,9 @@ class Spools(Protocol):
 
     def create(self, recording_id: UUID) -> Spool:
         """Begin a file."""
+
+    def sealed(self, recording_id: UUID) -> SpooledFile | None:
+        """Return the file that a former run finished but did not get stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class PathFactory:
         """Build into `spools`; no recording is longer than `max_recording_s`."""
         self._spools = spools
         self._max_recording_s = max_recording_s
+
+    def sealed(self, recording_id: UUID) -> SpooledFile | None:
+        """Return the file that a former run finished but did not get stored, if there is one."""
+        return self._spools.sealed(recording_id)
 
     def build(self, recording: Recording) -> BuiltPath:
         """Build the path. Opens a file and an encoder: call it in a thread.

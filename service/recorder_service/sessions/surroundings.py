@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from recorder_service.audio.finished import Finished
 from recorder_service.domain.recording import Recording
-from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.journal_port import Journal
 
@@ -19,8 +18,8 @@ T = TypeVar("T")
 class Finisher(Protocol):
     """Makes a file of what was recorded, and tells the world."""
 
-    async def finish(self, recording: Recording, path: AudioPath, finished: Finished, facts: Facts) -> Recording:
-        """Return the recording in its last state."""
+    async def finish(self, recording: Recording, spooled: SpooledFile | None, facts: Facts) -> Recording:
+        """Return the recording in its last state; `spooled` is None if there was no audio."""
 
 
 class Background(Protocol):
@@ -40,6 +39,7 @@ class Surroundings:
     Attributes:
         workers: Where audio is rendered.
         resume_window_s: How long a recording without stream waits for one.
+        on_stopped: Called with its id when a recording takes no more audio and holds no more memory.
         on_ended: Called with its id when a recording has reached its last state, or failed to for now.
     """
 
@@ -48,4 +48,5 @@ class Surroundings:
     workers: Executor
     background: Background
     resume_window_s: float
+    on_stopped: Callable[[UUID], None]
     on_ended: Callable[[UUID], None]

@@ -1,0 +1,1 @@
+"""Who is calling: tokens of applications, the admin token, and the keys behind them."""
