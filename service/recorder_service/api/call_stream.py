@@ -20,6 +20,7 @@ Request = recorder_service_pb2.RecordCallRequest
 Context = grpc.aio.ServicerContext[Request, Response]
 
 _OPEN_TIMEOUT_S = 30.0
+_LAST_WRITES_S = 1.0
 _ACK_INTERVAL_S = (0.05, 10.0)
 _MAX_DTMF_MS = 60_000
 
@@ -85,6 +86,8 @@ class CallStream:
                 await writer
             else:
                 writer.result()
+                # Ending the RPC while the client is still writing would cost it what it has not read yet (grpc.aio).
+                await asyncio.wait((reader,), timeout=_LAST_WRITES_S)
         finally:
             for task in (reader, writer):
                 task.cancel()
@@ -93,6 +96,8 @@ class CallStream:
     async def _read(self, live: LiveRecording, requests: AsyncIterator[Request]) -> None:
         async for request in requests:
             await self._take(live, request)
+            if request.HasField("close"):
+                return
             if live.congested:
                 await live.room()
         if live.ending is None:

@@ -1,0 +1,97 @@
+# `make help` lists the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+BASELINE := proto/baseline/recorder.binpb
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-package recorder-client
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@.ci/venv.sh $(VENV)
+
+$(RUNTIME): requirements/runtime.lock pyproject.toml clients/python/pyproject.toml | $(BIN)/python
+	@echo "installing what Recorder needs into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/runtime.lock >&2
+	@$(PIP) --no-deps --no-build-isolation -e clients/python -e . >&2
+	@touch $@
+
+$(DEV): requirements/dev.lock $(RUNTIME)
+	@echo "installing what development needs into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/dev.lock >&2
+	@touch $@
+
+.PHONY: setup
+setup: $(DEV) ## Set up .venv for development
+
+.PHONY: demo
+demo: $(RUNTIME) ## Record a call of two voices, and check its webhook, events and file
+	@$(BIN)/python -m recorder_service.cli.demo
+
+.PHONY: serve
+serve: $(RUNTIME) ## Run a server on its default ports, with its data in ./data
+	@$(BIN)/recorder serve
+
+.PHONY: test
+test: system-packages lint ## Everything: linters, types, contract, tests
+	$(BIN)/pytest -q
+
+.PHONY: robustness
+robustness: system-packages $(DEV) ## The long runs: kills, faults, floods; prints a table and one JSON line (over an hour)
+	$(BIN)/python -m tests.robustness
+
+.PHONY: lint
+lint: $(DEV) proto-check docs-check ## Check style, types, the contract and the tables of the documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(DEV) ## Put the code into its format
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: proto
+proto: $(DEV) ## Generate the Python stubs of the contract
+	$(BIN)/python proto/generate.py
+
+.PHONY: proto-check
+proto-check: $(DEV) ## Check the contract: style, compatibility with its baseline, stubs up to date
+	$(BIN)/buf lint proto
+	$(BIN)/buf breaking proto --against $(BASELINE)
+	$(BIN)/python proto/generate.py --check
+
+.PHONY: baseline
+baseline: $(DEV) ## Take the contract as it stands as what must not be broken (with a release)
+	$(BIN)/buf build proto -o $(BASELINE)
+
+.PHONY: docs-check
+docs-check: $(DEV) ## Check that the generated tables of the documentation are up to date
+	$(BIN)/python docs/tables.py --check
+
+.PHONY: docs
+docs: $(DEV) ## Write the tables of the documentation from the code
+	$(BIN)/python docs/tables.py
+
+.PHONY: lock
+lock: $(DEV) ## Resolve the requirements anew and write the lock files
+	$(UV_COMPILE) --group build pyproject.toml -o requirements/runtime.lock
+	$(UV_COMPILE) --group build --group dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+
+.PHONY: system-packages
+system-packages: ## Install the system packages that the tests use (as root; otherwise say which are missing)
+	@.ci/system-packages.sh
+
+.PHONY: clean
+clean: ## Remove what make made, except the locks
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out

@@ -1,0 +1,62 @@
+"""`recorder serve`: run a node."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recorder_service.cli.failures import CommandFailed
+from recorder_service.cli.session import session_of
+
+
+def serve(
+    context: typer.Context,
+    *,
+    data_dir: Annotated[Path | None, typer.Option(help="Where journal, spool, catalog and files live.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 picks a free one.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of downloads and health; 0 picks a free one.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of Prometheus metrics; 0 picks a free one.")] = None,
+    public_url: Annotated[str | None, typer.Option(help="Base of recording_url, as clients reach it.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM; turns TLS on.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="CA of client certificates: mutual TLS.")] = None,
+    allow_plaintext: Annotated[
+        bool | None,
+        typer.Option("--allow-plaintext", help="Serve beyond loopback without TLS; something in front encrypts."),
+    ] = None,
+    max_live_recordings: Annotated[int | None, typer.Option(help="Most recordings that may run at once.")] = None,
+    resume_window_s: Annotated[
+        float | None, typer.Option(help="How long an interrupted recording waits to be resumed, s.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve until SIGTERM; prints one JSON line with the ports once it serves.
+
+    Every setting can also be given as an environment variable: --grpc-port is RECORDER_GRPC_PORT. Options win.
+    """
+    from recorder_service.errors import RecorderError
+
+    try:
+        from recorder_service.bootstrap import serve as serve_node
+        from recorder_service.config import load_settings
+
+        serve_node(
+            load_settings(
+                data_dir=data_dir or session_of(context).data_dir,
+                host=host,
+                grpc_port=grpc_port,
+                http_port=http_port,
+                metrics_port=metrics_port,
+                public_url=public_url,
+                tls_cert=tls_cert,
+                tls_key=tls_key,
+                tls_client_ca=tls_client_ca,
+                allow_plaintext=allow_plaintext,
+                max_live_recordings=max_live_recordings,
+                resume_window_s=resume_window_s,
+                log_level=log_level,
+            )
+        )
+    except RecorderError as error:
+        raise CommandFailed(error.message, reason=error.reason.value, metadata=error.details) from None

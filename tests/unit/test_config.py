@@ -1,0 +1,173 @@
+"""Settings: from the environment and from flags, and what is said of wrong ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recorder_service.config import ENVIRONMENT_PREFIX, Settings, load_settings
+from recorder_service.errors import Reason, StartupError
+
+TOKEN = "recorder_admin_" + "a" * 43
+# Every setting: how it is written, and what that means.
+VALUES: dict[str, tuple[str, object]] = {
+    "data_dir": ("/var/lib/recorder", Path("/var/lib/recorder")),
+    "host": ("::1", "::1"),
+    "grpc_port": ("1", 1),
+    "http_port": ("0", 0),
+    "metrics_port": ("65535", 65535),
+    "public_url": ("https://recorder.example.com", "https://recorder.example.com"),
+    "allow_plaintext": ("true", True),
+    "tls_cert": ("cert.pem", Path("cert.pem")),
+    "tls_key": ("key.pem", Path("key.pem")),
+    "tls_client_ca": ("ca.pem", Path("ca.pem")),
+    "admin_token": (TOKEN, TOKEN),
+    "max_live_recordings": ("7", 7),
+    "max_recording_s": ("3", 3),
+    "max_legs": ("256", 256),
+    "resume_window_s": ("0", 0.0),
+    "ack_interval_s": ("0.05", 0.05),
+    "commit_interval_s": ("0.002", 0.002),
+    "drain_grace_s": ("0.5", 0.5),
+    "render_threads": ("1", 1),
+    "mp3_bitrate_kbps": ("160", 160),
+    "mp3_split_bitrate_kbps": ("8", 8),
+    "mp3_quality": ("0", 0),
+    "webhook_allow_cidrs": (" 10.0.0.0/8, ::1/128 ,", ("10.0.0.0/8", "::1/128")),
+    "webhook_workers": ("1", 1),
+    "max_subscribers": ("1", 1),
+    "max_downloads": ("1", 1),
+    "event_retention_days": ("1", 1),
+    "log_level": ("debug", "debug"),
+}
+WRONG: dict[str, tuple[str, ...]] = {
+    "grpc_port": ("-1", "65536", "http", "1.5"),
+    "http_port": ("-1", "65536"),
+    "metrics_port": ("-1", "65536"),
+    "allow_plaintext": ("maybe",),
+    "admin_token": ("short", "x" * 31),
+    "max_live_recordings": ("0", "-1", "many"),
+    "max_recording_s": ("2",),
+    "max_legs": ("0", "257"),
+    "resume_window_s": ("-1", "nan"),
+    "ack_interval_s": ("0.04", "11", "nan"),
+    "commit_interval_s": ("-0.1", "2"),
+    "drain_grace_s": ("-1",),
+    "render_threads": ("0",),
+    "mp3_bitrate_kbps": ("33", "0", "320"),
+    "mp3_split_bitrate_kbps": ("31",),
+    "mp3_quality": ("-1", "10"),
+    "webhook_allow_cidrs": ("10.0.0.1/8", "everything"),
+    "webhook_workers": ("0",),
+    "max_subscribers": ("0",),
+    "max_downloads": ("0",),
+    "event_retention_days": ("0",),
+    "log_level": ("loud", "INFO", "infos"),
+}
+COMPANIONS = {"tls_cert": {"tls_key": "k"}, "tls_key": {"tls_cert": "c"}, "tls_client_ca": {"tls_cert": "c", "tls_key": "k"}}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{ENVIRONMENT_PREFIX}{name.upper()}", raising=False)
+    return
+
+
+def _plain(settings: Settings, name: str) -> object:
+    value: object = getattr(settings, name)
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
+def test_every_setting_is_tested_here() -> None:
+    """A new setting has to be given its line."""
+    assert set(VALUES) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_setting_is_read_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RECORDER_ and the name."""
+    text, value = VALUES[name]
+    for companion, written in (COMPANIONS.get(name, {}) | {name: text}).items():
+        monkeypatch.setenv(f"RECORDER_{companion.upper()}", written)
+    assert _plain(load_settings(), name) == value
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_flag_wins_over_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment holds something wrong, the flag something right."""
+    text, value = VALUES[name]
+    monkeypatch.setenv(f"RECORDER_{name.upper()}", WRONG.get(name, ("elsewhere",))[0])
+    assert _plain(load_settings(**(COMPANIONS.get(name, {}) | {name: text})), name) == value
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
+def test_wrong_setting_is_refused_by_its_environment_name(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the error knows what to change."""
+    monkeypatch.setenv(f"RECORDER_{name.upper()}", text)
+    with pytest.raises(StartupError) as refused:
+        load_settings()
+    assert refused.value.reason is Reason.INVALID_CONFIGURATION
+    assert refused.value.message.startswith(f"RECORDER_{name.upper()}: ")
+
+
+def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One start, one list."""
+    monkeypatch.setenv("RECORDER_GRPC_PORT", "x")
+    monkeypatch.setenv("RECORDER_MP3_QUALITY", "11")
+    with pytest.raises(StartupError) as refused:
+        load_settings(log_level="loud")
+    for name in ("RECORDER_GRPC_PORT", "RECORDER_MP3_QUALITY", "RECORDER_LOG_LEVEL"):
+        assert f"{name}: " in refused.value.message
+
+
+def test_admin_token_is_in_no_error_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is shown neither right nor wrong."""
+    assert TOKEN not in repr(load_settings(admin_token=TOKEN))
+    with pytest.raises(StartupError) as refused:
+        load_settings(admin_token="hush-hush")
+    assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_empty_variable_is_the_same_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates of deployments leave empty ones."""
+    monkeypatch.setenv(f"RECORDER_{name.upper()}", "")
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    """Nobody else can listen in."""
+    assert load_settings(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "recorder.example.com", ""])
+def test_beyond_loopback_plaintext_is_refused_unless_allowed(host: str) -> None:
+    """The error says both ways out."""
+    with pytest.raises(StartupError) as refused:
+        load_settings(host=host)
+    for name in ("RECORDER_HOST", "RECORDER_TLS_CERT", "RECORDER_TLS_KEY", "RECORDER_ALLOW_PLAINTEXT"):
+        assert name in refused.value.message
+    assert load_settings(host=host, allow_plaintext=True).host == host
+    assert load_settings(host=host, tls_cert="c", tls_key="k").host == host
+
+
+@pytest.mark.parametrize(
+    "flags", [{"tls_cert": "c"}, {"tls_key": "k"}, {"tls_client_ca": "a"}, {"tls_client_ca": "a", "tls_key": "k"}]
+)
+def test_half_a_tls_setup_is_refused(flags: dict[str, str]) -> None:
+    """Certificate and key go together, and the client CA needs both."""
+    with pytest.raises(StartupError) as refused:
+        load_settings(**flags)
+    assert "RECORDER_TLS_CERT" in refused.value.message
+    assert "RECORDER_TLS_KEY" in refused.value.message
+
+
+def test_settings_do_not_change() -> None:
+    """They are read once."""
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().grpc_port = 1
