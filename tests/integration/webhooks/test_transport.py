@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import jwt
 import pytest
-from tests.integration.webhooks.certificates import Authority
+from tests.harness.certificates import Authority
 from tests.integration.webhooks.endpoints import (
     Behaviour,
     answering,

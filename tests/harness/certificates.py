@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -11,6 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Files of a certificate and its private key, PEM."""
+
+    certificate: Path
+    key: Path
 
 
 class Authority:
@@ -29,10 +38,15 @@ class Authority:
 
     def trusting(self) -> ssl.SSLContext:
         """Return a client's context that trusts this authority and no other."""
-        return ssl.create_default_context(cadata=self._certificate.public_bytes(serialization.Encoding.PEM).decode())
+        return ssl.create_default_context(cadata=self.pem.decode())
 
-    def server(self, name: str) -> ssl.SSLContext:
-        """Return a server's context with a certificate for a host name or an address."""
+    @property
+    def pem(self) -> bytes:
+        """The authority's certificate."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, name: str) -> Issued:
+        """Make a certificate for a host name or an address, and its key, as files."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")]), self._name, key.public_key())
@@ -40,15 +54,20 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        path = self._directory / f"{name}.pem"
-        path.write_bytes(
+        issued = Issued(self._directory / f"{name}.crt", self._directory / f"{name}.key")
+        issued.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        issued.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
-            + certificate.public_bytes(serialization.Encoding.PEM)
         )
+        return issued
+
+    def server(self, name: str) -> ssl.SSLContext:
+        """Return a server's context with a certificate for a host name or an address."""
+        issued = self.issue(name)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        context.load_cert_chain(issued.certificate, issued.key)
         return context
 
 
