@@ -1,6 +1,5 @@
 """Settings: from the environment and from flags, and what is said of wrong ones."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,10 @@ VALUES: dict[str, tuple[str, object]] = {
     "resume_window_s": ("0", 0.0),
     "ack_interval_s": ("0.05", 0.05),
     "commit_interval_s": ("0.002", 0.002),
+    "disk_soft_percent": ("99", 99.0),
+    "disk_soft_mib": ("0", 0),
+    "disk_hard_percent": ("0", 0.0),
+    "disk_hard_mib": ("1", 1),
     "drain_grace_s": ("0.5", 0.5),
     "render_threads": ("1", 1),
     "mp3_bitrate_kbps": ("160", 160),
@@ -52,6 +55,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "resume_window_s": ("-1", "nan"),
     "ack_interval_s": ("0.04", "11", "nan"),
     "commit_interval_s": ("-0.1", "2"),
+    "disk_soft_percent": ("-1", "100"),
+    "disk_soft_mib": ("-1", "1.5"),
+    "disk_hard_percent": ("-1", "100"),
+    "disk_hard_mib": ("-1",),
     "drain_grace_s": ("-1",),
     "render_threads": ("0",),
     "mp3_bitrate_kbps": ("33", "0", "320"),
@@ -64,15 +71,18 @@ WRONG: dict[str, tuple[str, ...]] = {
     "event_retention_days": ("0",),
     "log_level": ("loud", "INFO", "infos"),
 }
-COMPANIONS = {"tls_cert": {"tls_key": "k"}, "tls_key": {"tls_cert": "c"}, "tls_client_ca": {"tls_cert": "c", "tls_key": "k"}}
+COMPANIONS = {
+    "tls_cert": {"tls_key": "k"},
+    "tls_key": {"tls_cert": "c"},
+    "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
+}
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"{ENVIRONMENT_PREFIX}{name.upper()}", raising=False)
-    return
 
 
 def _plain(settings: Settings, name: str) -> object:
@@ -136,7 +146,7 @@ def test_admin_token_is_in_no_error_and_no_text(monkeypatch: pytest.MonkeyPatch)
 def test_empty_variable_is_the_same_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Templates of deployments leave empty ones."""
     monkeypatch.setenv(f"RECORDER_{name.upper()}", "")
-    assert load_settings() == Settings()
+    assert _plain(load_settings(), name) == Settings.model_fields[name].default
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

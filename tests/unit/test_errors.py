@@ -4,15 +4,15 @@ from http import HTTPStatus
 
 import grpc
 import pytest
-from recorder.v1 import error_reason_pb2
 
+from recorder.v1 import error_reason_pb2
 from recorder_service.error_table import ERROR_TABLE
 from recorder_service.errors import BadInput, Reason
 
 
 def test_reasons_are_those_of_the_contract() -> None:
     """One to one, without the prefix and the zero."""
-    names = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()}
+    names = {name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()}
     assert {reason.name for reason in Reason} == names - {"UNSPECIFIED"}
     assert all(reason.value == reason.name for reason in Reason)
 
@@ -39,7 +39,11 @@ def test_both_codes_of_a_row_blame_the_same_side(reason: Reason) -> None:
     if row.grpc != "RESOURCE_EXHAUSTED":
         assert (row.http >= 500) == (row.grpc in {"INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
     else:
-        assert row.http in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE}
+        assert row.http in {
+            HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.INSUFFICIENT_STORAGE,
+        }
 
 
 def test_titles_tell_reasons_apart() -> None:

@@ -35,6 +35,12 @@ MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 512
 _CONVERSATION = re.compile(r"CON-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LEG_ID = re.compile(r"[\x21-\x7e]{1,64}")
+_PROTO_NAMES = {
+    "endOnSilence": "end_on_silence",
+    "endOnKey": "end_on_key",
+    "timeOut": "time_out",
+    "eventUrl": "event_url",
+}
 _ENCODINGS: dict[int, str] = {
     recording_pb2.AUDIO_ENCODING_LINEAR16: "LINEAR16",
     recording_pb2.AUDIO_ENCODING_MULAW: "MULAW",
@@ -166,7 +172,10 @@ def choice(wire: int, allowed: Mapping[int, T], field: str) -> T:
 
 def pause_mode(holder: Message, field: str) -> PauseMode:
     """Read the optional `mode` of a pause; absent means silence."""
-    return _optional_choice(holder, "mode", _inverse(PAUSE_MODES), field) or PauseMode.SILENCE
+    if not holder.HasField("mode"):
+        return PauseMode.SILENCE
+    wire: int = getattr(holder, "mode")  # noqa: B009 - two messages have it
+    return choice(wire, _inverse(PAUSE_MODES), field)
 
 
 def _options(start: recorder_service_pb2.StartCall, field: str) -> RecordAction:
@@ -175,7 +184,9 @@ def _options(start: recorder_service_pb2.StartCall, field: str) -> RecordAction:
         return parse_record_action(_json_object(start.ncco, f"{field}.ncco"), f"{field}.ncco")
     if kind is None:
         return RecordAction(RecordOptions(), ())
-    return RecordAction(check_options(_typed_options(start.typed, f"{field}.typed"), f"{field}.typed"), ())
+    return RecordAction(
+        check_options(_typed_options(start.typed, f"{field}.typed"), f"{field}.typed", _PROTO_NAMES), ()
+    )
 
 
 def _json_object(ncco: Struct, field: str) -> dict[str, object]:
@@ -194,9 +205,9 @@ def _typed_options(typed: recording_pb2.RecordOptions, field: str) -> RecordOpti
         format=_optional_choice(typed, "format", _inverse(FILE_FORMATS), field),
         split=typed.HasField("split"),
         channels=typed.channels if typed.HasField("channels") else None,
-        end_on_silence_s=_whole_seconds(typed, "end_on_silence", f"{field}.endOnSilence"),
+        end_on_silence_s=_whole_seconds(typed, "end_on_silence", f"{field}.end_on_silence"),
         end_on_key=typed.end_on_key if typed.HasField("end_on_key") else None,
-        time_out_s=_whole_seconds(typed, "time_out", f"{field}.timeOut"),
+        time_out_s=_whole_seconds(typed, "time_out", f"{field}.time_out"),
         beep_start=typed.beep_start,
         event_url=typed.event_url,
         event_method=_optional_choice(typed, "event_method", _inverse(HTTP_METHODS), field) or HttpMethod.POST,

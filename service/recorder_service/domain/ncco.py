@@ -9,6 +9,8 @@ from recorder_service.errors import BadInput, Reason
 
 T = TypeVar("T")
 
+_MAX_WARNINGS = 16
+
 _KEYS = frozenset(
     {
         "action",
@@ -69,9 +71,17 @@ def parse_record_action(action: Mapping[str, object], field: str = "ncco") -> Re
         event_method=read.value("eventMethod", _method) or HttpMethod.POST,
         transcription=read.value("transcription", _transcription),
     )
-    unknown = sorted(set(action) - _KEYS)
-    warnings = tuple(f"{field}.{key[:64]} is not a key of the record action and was ignored" for key in unknown)
+    unknown = sorted({*(set(action) - _KEYS), *_unknown_transcription_keys(given.get("transcription"))})
+    warnings = tuple(
+        f"{field}.{key[:64]} is not a key of the record action and was ignored" for key in unknown[:_MAX_WARNINGS]
+    )
     return RecordAction(check_options(options, field), warnings)
+
+
+def _unknown_transcription_keys(transcription: object) -> list[str]:
+    if not isinstance(transcription, Mapping):
+        return []
+    return [f"transcription.{key}" for key in transcription if key not in _TRANSCRIPTION_KEYS]
 
 
 class _Reader:

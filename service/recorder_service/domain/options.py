@@ -1,6 +1,7 @@
 """How to record: the options of the NCCO `record` action, checked."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -95,24 +96,28 @@ class EncoderOptions:
     mp3_quality: int | None = None
 
 
-def check_options(options: RecordOptions, field: str) -> RecordOptions:
+def check_options(options: RecordOptions, field: str, names: Mapping[str, str] | None = None) -> RecordOptions:
     """Return `options` if every value is in its range and the values go together.
 
     Args:
         options: What was asked for.
         field: Path of the options in the request, put before the name of the field at fault.
+        names: How the request spells the NCCO's names, where it spells them differently.
 
     Raises:
         BadInput: INVALID_OPTION, INVALID_URL or UNSUPPORTED_FORMAT, naming field, value and range.
     """
-    _in_range(options.end_on_silence_s, END_ON_SILENCE_S, f"{field}.endOnSilence", "whole seconds")
-    _in_range(options.time_out_s, TIME_OUT_S, f"{field}.timeOut", "whole seconds")
+    spelled = names or {}
+    silence, time_out = spelled.get("endOnSilence", "endOnSilence"), spelled.get("timeOut", "timeOut")
+    key, url = spelled.get("endOnKey", "endOnKey"), spelled.get("eventUrl", "eventUrl")
+    _in_range(options.end_on_silence_s, END_ON_SILENCE_S, f"{field}.{silence}", "whole seconds")
+    _in_range(options.time_out_s, TIME_OUT_S, f"{field}.{time_out}", "whole seconds")
     _in_range(options.channels, range(1, MAX_CHANNELS + 1), f"{field}.channels", "channels")
     if options.end_on_key is not None and (len(options.end_on_key) != 1 or options.end_on_key not in END_ON_KEYS):
         raise BadInput(
             Reason.INVALID_OPTION,
-            f"{field}.endOnKey must be one of 0-9, * and #",
-            field=f"{field}.endOnKey",
+            f"{field}.{key} must be one of 0-9, * and #",
+            field=f"{field}.{key}",
             value="(not shown)",
             allowed="0-9*#",
         )
@@ -125,9 +130,9 @@ def check_options(options: RecordOptions, field: str) -> RecordOptions:
         )
     _check_format(options, field)
     if options.event_url:
-        check_url(options.event_url, f"{field}.eventUrl")
+        check_url(options.event_url, f"{field}.{url}")
     if options.transcription is not None and options.transcription.event_url:
-        check_url(options.transcription.event_url, f"{field}.transcription.eventUrl")
+        check_url(options.transcription.event_url, f"{field}.transcription.{url}")
     return options
 
 

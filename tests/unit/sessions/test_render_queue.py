@@ -1,0 +1,125 @@
+"""Batches of one recording on their way through real threads."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tests.unit.sessions.recordings import a_recording
+
+from recorder_service.errors import Overloaded, Reason
+from recorder_service.finishing.spool import SpoolDirectory
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.path_factory import PathFactory
+from recorder_service.sessions.render_queue import RenderQueue
+
+SECOND = bytes(32_000)
+
+
+@pytest.fixture
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """Two threads."""
+    with ThreadPoolExecutor(2) as workers:
+        yield workers
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> AudioPath:
+    """A real path."""
+    return PathFactory(SpoolDirectory(tmp_path / "spool"), max_recording_s=3600).build(a_recording()).path
+
+
+def _talk(path: AudioPath, seconds: range) -> None:
+    for second in seconds:
+        path.place("caller", second * 8000, b"\xff" * 8000)
+        path.place("callee", second * 16_000, SECOND)
+
+
+async def test_batches_run_one_at_a_time_and_in_order(
+    path: AudioPath, workers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is pushed."""
+    running, most = 0, 0
+    ended: list[int] = []
+    lock = threading.Lock()
+    run = path.run
+
+    def watched(steps: Any) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        run(steps)
+        ended.extend(step.end_frame for step in steps)
+        with lock:
+            running -= 1
+
+    monkeypatch.setattr(AudioPath, "run", lambda _, steps: watched(steps))
+    queue = RenderQueue(uuid4(), path, workers, on_ended=lambda: None)
+    for second in range(30):
+        _talk(path, range(second, second + 1))
+        queue.push()
+        await asyncio.sleep(0)
+    await queue.complete(30 * 16_000)
+    assert most == 1
+    assert ended == sorted(ended)
+    assert path.ended_frame == 30 * 16_000
+
+
+async def test_sender_waits_while_rendering_lags(path: AudioPath, workers: ThreadPoolExecutor) -> None:
+    """And goes on once there is room."""
+    gate = threading.Event()
+    blocked = [workers.submit(gate.wait, 10) for _ in range(2)]
+    queue = RenderQueue(uuid4(), path, workers, on_ended=lambda: None)
+    _talk(path, range(3))
+    queue.push()
+    before = queue.congested
+    _talk(path, range(3, 40))
+    assert (before, queue.congested) == (False, True)
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    gate.set()
+    await asyncio.wait_for(waiting, 5)
+    await queue.complete(40 * 16_000)
+    assert all(future.done() for future in blocked)
+
+
+async def test_end_by_a_rule_is_told_once_on_the_loop(path: AudioPath, workers: ThreadPoolExecutor) -> None:
+    """The limit of this path is an hour; nobody has to ask."""
+    told: list[int] = []
+    queue = RenderQueue(uuid4(), path, workers, on_ended=lambda: told.append(threading.get_ident()))
+    path.advance(2 * 3600 * 16_000)
+    queue.push()
+    async with asyncio.timeout(20):
+        while not told:  # noqa: ASYNC110 - a thread's
+            await asyncio.sleep(0.01)
+    queue.push()
+    await asyncio.sleep(0.05)
+    assert told == [threading.get_ident()]
+
+
+async def test_spool_that_fails_is_reported_at_the_end_and_holds_nobody_up(
+    path: AudioPath, workers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is acknowledged is in the journal: ingest goes on."""
+    monkeypatch.setattr(path.spool, "append", _full)
+    queue = RenderQueue(uuid4(), path, workers, on_ended=lambda: None)
+    _talk(path, range(10))
+    queue.push()
+    while not queue.idle:  # noqa: ASYNC110 - a thread's
+        await asyncio.sleep(0.01)
+    _talk(path, range(10, 40))
+    queue.push()
+    assert not queue.congested
+    with pytest.raises(Overloaded) as refused:
+        await queue.complete(40 * 16_000)
+    assert refused.value.reason is Reason.DISK_FULL
+
+
+def _full(_: bytes) -> None:
+    raise OSError(28, "No space left on device")
