@@ -61,6 +61,7 @@ from recorder_service.webhooks.transport import WebhookTransport
 
 log = structlog.get_logger(__name__)
 
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _EXPIRY_INTERVAL_S = 60.0
 _PURGE_INTERVAL_S = 3600.0
 _DRAIN_RETRY_AFTER_S = 1.0
@@ -106,7 +107,7 @@ class Node:
 
     async def run(self) -> bool:
         """Serve until asked to stop; False if the journal failed."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         async with AsyncExitStack() as stack:
             ground = await self._ground(stack)
@@ -116,7 +117,9 @@ class Node:
             dispatcher = self._dispatcher(stack, ground)
             removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
             recordings = self._recordings(ground, record_events, dispatcher)
-            ground.metrics.watch(lambda: len(recordings), lambda: ground.journal.size_bytes)
+            ground.metrics.watch(
+                lambda: len(recordings), lambda: ground.journal.size_bytes, lambda: len(ground.background)
+            )
             recovered = await recordings.recover()
             grpc_server = self._grpc(ground, recordings, removal, record_events)
             operations = self._operations(ground)
@@ -129,6 +132,7 @@ class Node:
             _announce(grpc_server.port, downloads.port, operations.port, recovered)
             await self._stop.wait()
             await self._drain(recordings, grpc_server, ground.background)
+        _ignore_signals()
         return not self._journal_failed
 
     async def _ground(self, stack: AsyncExitStack) -> _Ground:
@@ -136,7 +140,9 @@ class Node:
         await asyncio.to_thread(_make_directory, directory)
         journal_settings = JournalSettings(commit_interval_s=self._settings.commit_interval_s)
         journal = await asyncio.to_thread(Journal.open, directory / "journal", settings=journal_settings)
-        journal.start(asyncio.get_running_loop(), on_state=self._journal_changed)
+        metrics = Metrics()
+        loop = asyncio.get_running_loop()
+        journal.start(loop, on_state=self._journal_changed, on_commit=metrics.committed)
         stack.push_async_callback(journal.close)
         catalog = await Catalog.open(f"sqlite:///{directory / 'catalog.db'}")
         stack.push_async_callback(catalog.aclose)
@@ -148,7 +154,7 @@ class Node:
         verifier = TokenVerifier(catalog.applications, await asyncio.to_thread(self._admin_token, directory), _now)
         disk = DiskWatch(directory, _disk_marks(self._settings))
         await disk.look()
-        return _Ground(journal, catalog, store, verifier, Metrics(), workers, BackgroundTasks(), disk)
+        return _Ground(journal, catalog, store, verifier, metrics, workers, BackgroundTasks(), disk)
 
     def _admin_token(self, directory: Path) -> bytes:
         if self._settings.admin_token is not None:
@@ -197,7 +203,7 @@ class Node:
             factory=PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=self._settings.max_recording_s),
             workers=ground.workers,
             background=ground.background,
-            admission=Admission(self._settings.max_live_recordings, ground.disk.refusal),
+            admission=Admission(self._settings.max_live_recordings, partial(_no_room, ground)),
             node_id=_node_id(directory / "node-id"),
             resume_window_s=self._settings.resume_window_s,
         )
@@ -289,6 +295,17 @@ class Node:
             )
             self._journal_failed = True
             self._stop.set()
+
+
+def _ignore_signals() -> None:
+    """Let a signal that comes when everything is done not turn an orderly end into a death by that signal."""
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _no_room(ground: _Ground) -> RecorderError | None:
+    return ground.disk.refusal() or ground.journal.refusal()
 
 
 def _announce(grpc_port: int, http_port: int, metrics_port: int, recovered: int) -> None:

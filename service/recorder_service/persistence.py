@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from recorder_service.errors import Overloaded, Unavailable
+from recorder_service.errors import Overloaded, RecorderError, Unavailable
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -16,22 +16,29 @@ _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 30.0
 
 
-async def persist(work: Callable[[], Awaitable[T]], what: str, recording_id: object) -> T:
+async def persist(
+    work: Callable[[], Awaitable[T]],
+    what: str,
+    recording_id: object,
+    *,
+    away: tuple[type[RecorderError], ...] = (Unavailable, Overloaded),
+) -> T:
     """Do `work`, again and again while what it needs is away or full; waits grow from 50 ms to 30 s, with jitter.
 
     Args:
         work: Must be harmless to repeat.
         what: Names the work in the log.
         recording_id: Named in the log.
+        away: The errors after which it is done again.
 
     Raises:
-        Exception: Whatever `work` raises other than Unavailable and Overloaded.
+        Exception: Whatever else `work` raises.
     """
     wait_s = _FIRST_WAIT_S
     while True:
         try:
             return await work()
-        except (Unavailable, Overloaded) as error:
+        except away as error:
             log.warning(what, recording_id=str(recording_id), reason=error.reason.name, error=error.message)
         await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
 from recorder.tokens import application_token
 from recorder.v1 import (
     application_pb2,
@@ -33,6 +34,8 @@ Request = recorder_service_pb2.RecordCallRequest
 Response = recorder_service_pb2.RecordCallResponse
 Metadata = Sequence[tuple[str, str]]
 
+# The stubs lack it.
+EOF = grpc.aio.EOF  # type: ignore[attr-defined]
 _TIMEOUT_S = 30.0
 _UNFINISHED = (
     recording_pb2.RECORDING_STATE_RECORDING,
@@ -119,13 +122,13 @@ def pieces(
 
 def reason(error: grpc.aio.AioRpcError) -> str:
     """Return the ErrorInfo reason of an error."""
-    return info(error).reason
+    return str(info(error).reason)
 
 
 def info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     """Return the ErrorInfo of an error."""
     found = error_details_pb2.ErrorInfo()
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type] # the stubs know only the calls of threads
     assert status is not None, f"{error.code()} {error.details()} carries no details"
     assert status.details[0].Unpack(found)
     return found
@@ -148,7 +151,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.channel.close()
+        await self.channel.close(None)
 
     async def create_tenant(self, admin_token: str, **fields: Any) -> Tenant:
         """Make an application."""
@@ -178,7 +181,7 @@ class Client:
     async def ended(self, tenant: Tenant, recording_id: str, timeout_s: float = 20.0) -> recording_pb2.Recording:
         """Wait until a recording has reached its last state."""
         async with asyncio.timeout(timeout_s):
-            while (recording := await self.recording(tenant, recording_id)).state in _UNFINISHED:
+            while (recording := await self.recording(tenant, recording_id)).state in _UNFINISHED:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         return recording
 
@@ -228,7 +231,7 @@ class Subscription:
 
     async def _read(self, timeout_s: float = _TIMEOUT_S) -> event_service_pb2.SubscribeEventsResponse:
         response = await asyncio.wait_for(self._stream.read(), timeout_s)
-        if response is grpc.aio.EOF:
+        if response is EOF:
             raise AssertionError(f"the feed ended: {await self._stream.code()} {await self._stream.details()}")
         assert isinstance(response, event_service_pb2.SubscribeEventsResponse)
         return response
@@ -251,7 +254,7 @@ class Call:
     """One recording stream, message by message."""
 
     def __init__(self, client: Client, metadata: Metadata, ledger: Ledger | None = None) -> None:
-        self._stream = client.recorder.RecordCall(metadata=metadata)
+        self._stream = client.recorder.RecordCall(metadata=metadata)  # type: ignore[call-arg] # requests are written
         self.ledger = ledger or Ledger()
         self.sequence = 1
         self.recording_id = ""
@@ -353,7 +356,7 @@ class Call:
     async def receive(self) -> Response | None:
         """Wait for the next response; None at the end of the stream."""
         response = await asyncio.wait_for(self._stream.read(), _TIMEOUT_S)
-        if response is grpc.aio.EOF:
+        if response is EOF:
             return None
         assert isinstance(response, Response)
         self.responses.append(response)
@@ -388,6 +391,16 @@ class Call:
         await self.raise_for_status()
         return completed.completed.recording
 
+    async def rest(self) -> None:
+        """Receive until the stream has ended.
+
+        Raises:
+            AioRpcError: It ended with an error.
+        """
+        while await self.receive() is not None:
+            pass
+        await self.raise_for_status()
+
     async def half_close(self) -> None:
         """End the requests."""
         await self._stream.done_writing()
@@ -400,11 +413,9 @@ class Call:
         """Raise the RPC's error, if it ended with one."""
         code = await self._stream.code()
         if code is not grpc.StatusCode.OK:
+            initial, trailing = await self._stream.initial_metadata(), await self._stream.trailing_metadata()
             raise grpc.aio.AioRpcError(
-                code,
-                await self._stream.initial_metadata(),
-                await self._stream.trailing_metadata(),
-                details=await self._stream.details(),
+                code, initial, trailing, details=await self._stream.details(), debug_error_string=""
             )
 
     async def _opened(self) -> media_pb2.Opened:

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from recorder.v1 import recording_pb2
 from scipy.signal import correlate
 from tests.harness.client import Tenant
+
+from recorder.v1 import recording_pb2
 
 Pcm = NDArray[np.int16]
 

@@ -41,9 +41,9 @@ class Receiver:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

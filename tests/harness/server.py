@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+# Launchers of planted bugs are imported from here; the process itself runs beside its data.
+_ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
 
@@ -28,17 +30,34 @@ class Ports:
 
 
 class Server:
-    """One `recorder serve` process on a data directory; it can be killed and started again on the same one."""
+    """One `recorder serve` process on a data directory; it can be killed and started again on the same one.
+
+    Args:
+        data_dir: Where it keeps everything.
+        arguments: More of its options.
+        environment: More of its environment.
+        module: What `python -m` runs, with arguments that come before `serve`: a launcher with a planted bug.
+        prefix: A command that runs it and stays out of the way, such as `strace -D`.
+    """
 
     def __init__(
-        self, data_dir: Path, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        module: Sequence[str] = ("recorder_service",),
+        prefix: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
+        self.module = tuple(module)
+        self.prefix = tuple(prefix)
         self._arguments = list(arguments)
         # Tests run on whatever disk there is; those of the marks set their own.
         marks = {"RECORDER_DISK_SOFT_PERCENT": "0", "RECORDER_DISK_HARD_PERCENT": "0"}
         networks = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
-        self._environment = {**networks, **marks, **(environment or {})}
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
+        self._environment = {**path, **networks, **marks, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self.ports = Ports(0, 0, 0)
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -76,7 +95,7 @@ class Server:
     def start(self, *, keep_ports: bool = False) -> dict[str, object]:
         """Start and wait until it serves; returns the line it printed."""
         wanted = self.ports if keep_ports else Ports(0, 0, 0)
-        command = [sys.executable, "-m", "recorder_service", "serve", "--data-dir", str(self.data_dir)]
+        command = [*self.prefix, sys.executable, "-m", *self.module, "serve", "--data-dir", str(self.data_dir)]
         command += ["--grpc-port", str(wanted.grpc), "--http-port", str(wanted.http)]
         command += ["--metrics-port", str(wanted.metrics), *self._arguments]
         with self.log_path.open("a") as log:
@@ -111,7 +130,10 @@ class Server:
     def wait(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
         """Wait for the process to end; returns the exit code."""
         assert self._process is not None
-        return self._process.wait(timeout_s)
+        code = self._process.wait(timeout_s)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
 
     def close(self) -> None:
         """End the process whatever state it is in."""

@@ -51,4 +51,5 @@ def speech(seconds: int, first: int = 0, sample_rate_hz: int = 16_000) -> NDArra
     if sample_rate_hz == 8000:
         return pcm
     resampled = soxr.resample(pcm.astype(np.float32), 8000, sample_rate_hz, "HQ")
-    return np.clip(np.rint(resampled), -32768, 32767).astype(np.int16)
+    rounded: NDArray[np.int16] = np.clip(np.rint(resampled), -32768, 32767).astype(np.int16)
+    return rounded

@@ -14,7 +14,9 @@ _HASH_BLOCK_BYTES = 1 << 20
 # What a full disk cannot take waits in memory: 2 h of MP3, 17 min of mono WAV. Beyond it the recording has no file
 # until the journal has built it anew.
 _MAX_UNWRITTEN_BYTES = 32 << 20
+_FILE = ".spool"
 _SEAL = ".sealed"
+_DRAFT = ".tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +124,10 @@ class SpoolDirectory:
         """Use a directory; it is made if missing. What a former run sealed is kept, everything else is scrap."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
-        self._sealed = {UUID(path.stem): path for path in directory.glob(f"*{_SEAL}") if _read_seal(path) is not None}
+        self._sealed = {path.stem: path for path in directory.glob(f"*{_SEAL}") if _read_seal(path) is not None}
         for path in directory.iterdir():
-            if path.suffix == ".tmp" or UUID(path.stem) not in self._sealed:
+            # Other names are not the spool's: a file system's `lost+found`, say.
+            if path.suffix == _DRAFT or (path.suffix in {_FILE, _SEAL} and path.stem not in self._sealed):
                 path.unlink()
 
     def create(self, recording_id: UUID) -> SpoolFile:
@@ -133,11 +136,11 @@ class SpoolDirectory:
         Raises:
             OSError: The disk is full or away.
         """
-        return SpoolFile(self._directory / f"{recording_id}.spool")
+        return SpoolFile(self._directory / f"{recording_id}{_FILE}")
 
     def sealed(self, recording_id: UUID) -> SpooledFile | None:
         """Return the file that a former run sealed but did not get stored, if there is one."""
-        path = self._sealed.get(recording_id)
+        path = self._sealed.get(str(recording_id))
         return None if path is None else _read_seal(path)
 
 
@@ -148,7 +151,7 @@ def _seal_of(path: Path) -> Path:
 def _write_seal(spooled: SpooledFile) -> None:
     """Say, durably, that the file is whole: the note appears only after everything it speaks of."""
     seal = _seal_of(spooled.path)
-    draft = seal.with_suffix(".tmp")
+    draft = seal.with_suffix(_DRAFT)
     facts = {"size_bytes": spooled.size_bytes, "sha256": spooled.sha256, "frames": spooled.frames}
     with draft.open("w") as file:
         json.dump(facts, file)
@@ -164,7 +167,7 @@ def _write_seal(spooled: SpooledFile) -> None:
 
 def _read_seal(seal: Path) -> SpooledFile | None:
     """Return the file that a note speaks of, None if the two do not fit."""
-    path = seal.with_suffix(".spool")
+    path = seal.with_suffix(_FILE)
     try:
         facts = json.loads(seal.read_text())
         spooled = SpooledFile(path, int(facts["size_bytes"]), str(facts["sha256"]), int(facts["frames"]))

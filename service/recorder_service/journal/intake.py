@@ -31,10 +31,12 @@ class Intake:
 
     Attributes:
         closing: Nothing more is taken.
+        oldest: LSN and time (monotonic, s) of an entry that is on its way: the first since the last was told durable.
     """
 
     def __init__(self, writer: Writer, settings: JournalSettings, recovered: Recovery) -> None:
         self.closing = False
+        self.oldest: tuple[int, float] | None = None
         self._writer = writer
         self._queue = writer.queue
         self._queue_bytes = settings.queue_bytes
@@ -104,6 +106,8 @@ class Intake:
         writer = self._writer
         lsn = self._next_lsn
         self._next_lsn = lsn + 1
+        if self.oldest is None:
+            self.oldest = (lsn, time.monotonic())
         self._appended_bytes += len(data) + ENTRY_BYTES
         self._queue.append((raw, index, kind, data))
         if writer.idle:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from recorder_service.errors import Reason, Unavailable
+from recorder_service.errors import Reason, RecorderError, Unavailable
 from recorder_service.journal.intake import Buffers, Intake
 from recorder_service.journal.opening import Opened, open_directory
 from recorder_service.journal.replay import Entry, Hole, replay
@@ -38,6 +39,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_durable: Callable[[int], None] | None = None
         self._on_state: Callable[[JournalState], None] | None = None
+        self._on_commit: Callable[[float], None] | None = None
         self._told_lsn = self._writer.durable_lsn
         self._told_state = self._writer.state
         self._waiters = Waiters()
@@ -65,6 +67,7 @@ class Journal:
         *,
         on_durable: Callable[[int], None] | None = None,
         on_state: Callable[[JournalState], None] | None = None,
+        on_commit: Callable[[float], None] | None = None,
     ) -> None:
         """Begin to take entries.
 
@@ -72,10 +75,13 @@ class Journal:
             loop: Where the callbacks run, once a group and not once an entry.
             on_durable: Given the LSN up to which everything is durable.
             on_state: Given each new state; on FAILED the service should stop.
+            on_commit: Given how long an entry took from `append` until the loop knew it durable, s: once a group,
+                for the entry that waited longest.
         """
         self._loop = loop
         self._on_durable = on_durable
         self._on_state = on_state
+        self._on_commit = on_commit
         self._told_state = JournalState.RUNNING
         self._writer.start(self._hand_over)
 
@@ -125,6 +131,10 @@ class Journal:
     def oldest_unreleased(self) -> datetime | None:
         """Since when the oldest recording has been here that is not released."""
         return self._intake.oldest_unreleased
+
+    def refusal(self) -> RecorderError | None:
+        """Return why no entries are taken now, or None."""
+        return None if self._writer.state is JournalState.RUNNING else self._intake.refusal()
 
     def recordings(self) -> list[UUID]:
         """List the recordings that are not released, oldest first."""
@@ -214,11 +224,20 @@ class Journal:
         self._waiters.reach(durable_lsn)
         if durable_lsn > self._told_lsn:
             self._told_lsn = durable_lsn
+            self._tell_commit(durable_lsn)
             if self._on_durable is not None:
                 self._on_durable(durable_lsn)
         if state is not self._told_state:
             self._told_state = state
             self._tell_state(state)
+
+    def _tell_commit(self, durable_lsn: int) -> None:
+        oldest = self._intake.oldest
+        if oldest is None or oldest[0] > durable_lsn:
+            return
+        self._intake.oldest = None
+        if self._on_commit is not None:
+            self._on_commit(time.monotonic() - oldest[1])
 
     def _tell_state(self, state: JournalState) -> None:
         if state in {JournalState.FAILED, JournalState.CLOSED}:

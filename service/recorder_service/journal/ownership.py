@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import socket
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +60,13 @@ def read_epoch(directory: Path) -> Epoch:
     """Read the epoch file; a missing or damaged one reads as epoch 0, since the segments also carry it."""
     try:
         found = json.loads((directory / _EPOCH_NAME).read_bytes())
+        if found.pop("crc") != _check(found):
+            # A wrong end would hide what lies behind it.
+            return Epoch(0, None)
         closed = found["closed_at"]
         seal = Seal(int(closed["segment"]), int(closed["end"]), int(closed["crc"])) if closed else None
         return Epoch(int(found["epoch"]), seal)
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return Epoch(0, None)
 
 
@@ -73,4 +78,9 @@ def write_epoch(directory: Path, epoch: Epoch) -> None:
     """
     seal = epoch.closed_at
     closed = {"segment": seal.segment, "end": seal.end, "crc": seal.crc} if seal else None
-    write_durably(directory / _EPOCH_NAME, json.dumps({"epoch": epoch.number, "closed_at": closed}).encode())
+    facts = {"epoch": epoch.number, "closed_at": closed}
+    write_durably(directory / _EPOCH_NAME, json.dumps({**facts, "crc": _check(facts)}).encode())
+
+
+def _check(facts: Mapping[str, object]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())

@@ -28,6 +28,7 @@ class Acknowledgements:
         self._outlet: Outlet | None = None
         self._interval_s = _RETRY_S
         self._timer: asyncio.TimerHandle | None = None
+        self._gap_allowed = False
         self.next_sequence = 1
 
     def is_due(self, sequence: int) -> bool:
@@ -39,6 +40,12 @@ class Acknowledgements:
         """
         expected = self.next_sequence
         if sequence == expected:
+            self._gap_allowed = False
+            return True
+        if sequence > expected and self._gap_allowed:
+            # The client cannot send again what it was told to drop.
+            self.next_sequence = sequence
+            self._gap_allowed = False
             return True
         if 0 < sequence < expected:
             return False
@@ -84,8 +91,13 @@ class Acknowledgements:
 
     def restore(self, sequence: int) -> None:
         """Note that the journal holds this request."""
+        self._gap_allowed = False
         self.next_sequence = max(self.next_sequence, sequence + 1)
         self._durable = self.next_sequence - 1
+
+    def lose(self) -> None:
+        """Note that requests from the next one on are lost to damage: the numbers go on where the client says."""
+        self._gap_allowed = True
 
     @property
     def last_lsn(self) -> int:

@@ -140,6 +140,12 @@ class AudioPath:
         return self._timeline.furthest_audio_frame
 
     @property
+    def leg_ends(self) -> dict[str, int]:
+        """Where the audio of each leg ends, in recording frames; 0 where there is none."""
+        found = self.statistics
+        return {leg_id: leg.format.recording_frame(found[leg_id].end_frame) for leg_id, leg in self.legs.items()}
+
+    @property
     def closed_frame(self) -> int:
         """Recording frame before which nothing can change any more."""
         return self._timeline.closed_frame

@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ
 from recorder_service.audio.tracks import LegStatistics
-from recorder_service.domain.recording import PauseInterval, RecordedLeg, Recording, RecordingState, StopReason
+from recorder_service.domain.recording import (
+    FrameInterval,
+    PauseInterval,
+    RecordedLeg,
+    Recording,
+    RecordingState,
+    StopReason,
+)
 
 
 def ended_recording(
@@ -16,6 +23,7 @@ def ended_recording(
     *,
     heard: Mapping[str, LegStatistics],
     pauses: tuple[PauseInterval, ...],
+    damage: tuple[FrameInterval, ...],
 ) -> Recording:
     """Return the recording as FINISHING.
 
@@ -25,6 +33,7 @@ def ended_recording(
         end_frame: Where, in recording frames.
         heard: What was received of each leg.
         pauses: When audio was not kept.
+        damage: What the journal lost.
     """
     ends = recording.start_time + timedelta(seconds=end_frame / RECORDING_RATE_HZ)
     return replace(
@@ -34,6 +43,7 @@ def ended_recording(
         # A sender faster than real time must not give a recording an end in the future.
         end_time=min(datetime.now(UTC), ends),
         pauses=pauses,
+        damage=damage,
         legs=tuple(_summed_up(leg, heard[leg.leg_id]) for leg in recording.legs),
     )
 

@@ -71,7 +71,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The recording ended."""
+    """The recording was ended, for this reason at this frame, unless a stop rule had acted before."""
 
     sequence: int
     frame: int
@@ -80,9 +80,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A request left nothing to keep: the start of a recording, or audio of a pause."""
+    """A request left nothing to keep: the start of a recording, or audio of a pause.
+
+    Attributes:
+        frame: How far the audio reached that a pause dropped; 0 where there was none.
+    """
 
     sequence: int
+    frame: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,6 @@ class Advance:
 
 Entry = Audio | Dtmf | Pause | Resume | Stop | Skip | Advance
 
-_SEQUENCE = struct.Struct("<Q")
 _AUDIO = struct.Struct("<QH")
 _CHUNK = struct.Struct("<HqI")
 _AT = struct.Struct("<Qq")
@@ -127,8 +131,8 @@ def encode(entry: Entry) -> tuple[EntryKind, bytes]:
             return EntryKind.RESUME, _AT.pack(sequence, frame)
         case Stop(sequence, frame, reason):
             return EntryKind.STOP, _AT.pack(sequence, frame) + reason.value.encode()
-        case Skip(sequence):
-            return EntryKind.SKIP, _SEQUENCE.pack(sequence)
+        case Skip(sequence, frame):
+            return EntryKind.SKIP, _AT.pack(sequence, frame)
         case Advance(sequence, frame):
             return EntryKind.ADVANCE, _AT.pack(sequence, frame)
 
@@ -154,17 +158,17 @@ def _decode(kind: EntryKind, data: bytes) -> Entry:
             duration_ms = None if duration == _NO_DURATION else duration
             leg_id = data[_DTMF.size :].decode()
             return Dtmf(sequence, KeyPress(leg_id, digit.decode("ascii"), frame, duration_ms))
-        case EntryKind.SKIP:
-            return Skip(*_SEQUENCE.unpack(data))
     sequence, frame = _AT.unpack_from(data)
     rest = data[_AT.size :].decode()
-    if rest and kind in {EntryKind.RESUME, EntryKind.ADVANCE}:
+    if rest and kind in {EntryKind.RESUME, EntryKind.ADVANCE, EntryKind.SKIP}:
         raise ValueError(f"journal entry of kind {kind} has {len(rest)} characters too many")
     match kind:
         case EntryKind.PAUSE:
             return Pause(sequence, frame, PauseMode(rest))
         case EntryKind.STOP:
             return Stop(sequence, frame, StopReason(rest))
+        case EntryKind.SKIP:
+            return Skip(sequence, frame)
         case EntryKind.RESUME:
             return Resume(sequence, frame)
         case EntryKind.ADVANCE:

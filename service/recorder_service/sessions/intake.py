@@ -31,13 +31,18 @@ class AudioChunk(Protocol):
 
 
 class Intake:
-    """The checks of one recording."""
+    """The checks of one recording.
+
+    Attributes:
+        dropped_frame: How far audio reached that pauses dropped, in recording frames: it tells the time all the same.
+    """
 
     def __init__(self, path: AudioPath, pauses: Pauses, clock: MediaClock) -> None:
         """Check against the legs of `path`, the `pauses` and the `clock`."""
         self._path = path
         self._pauses = pauses
         self._clock = clock
+        self.dropped_frame = 0
         self._leg_index = {leg_id: index for index, leg_id in enumerate(path.legs)}
 
     def audio(self, chunks: Sequence[AudioChunk]) -> list[Chunk]:
@@ -55,7 +60,7 @@ class Intake:
             if size_bytes > MAX_CHUNK_BYTES:
                 message = f"payload has {size_bytes} bytes; send at most {MAX_CHUNK_BYTES} in a chunk"
                 raise BadInput(Reason.INVALID_FIELD, message, field="audio.chunks.payload", value=size_bytes)
-            self._path.check(chunk.leg_id, chunk.start_frame, size_bytes, now_frame)
+            self._check_place(chunk, size_bytes, now_frame)
         if self._pauses.intervals:
             return self._outside_pauses(chunks)
         return [Chunk(self._leg_index[chunk.leg_id], chunk.start_frame, chunk.payload) for chunk in chunks]
@@ -79,16 +84,27 @@ class Intake:
         Raises:
             BadInput: UNKNOWN_LEG or FRAME_OUT_OF_RANGE.
         """
-        self._path.check(leg_id, frame, 0, self._clock.now_frame())
+        try:
+            self._path.check(leg_id, frame, 0, self._clock.now_frame())
+        except BadInput as error:
+            error.details["field"] = "dtmf.leg_id" if error.reason is Reason.UNKNOWN_LEG else "dtmf.frame"
+            raise
         return self._path.legs[leg_id].format.recording_frame(frame)
+
+    def _check_place(self, chunk: AudioChunk, size_bytes: int, now_frame: int) -> None:
+        try:
+            self._path.check(chunk.leg_id, chunk.start_frame, size_bytes, now_frame)
+        except BadInput as error:
+            error.details["field"] = f"audio.chunks.{error.details['field']}"
+            raise
 
     def _outside_pauses(self, chunks: Sequence[AudioChunk]) -> list[Chunk]:
         kept = []
         for chunk in chunks:
             leg_format = self._path.legs[chunk.leg_id].format
             end_frame = chunk.start_frame + leg_format.frame_count(len(chunk.payload))
-            # Dropped audio tells the time all the same.
-            self._clock.saw(leg_format.recording_frame(end_frame))
+            self.dropped_frame = max(self.dropped_frame, leg_format.recording_frame(end_frame))
+            self._clock.saw(self.dropped_frame)
             parts = self._pauses.keep(leg_format, chunk.start_frame, chunk.payload)
             kept += [Chunk(self._leg_index[chunk.leg_id], start, payload) for start, payload in parts]
         return kept

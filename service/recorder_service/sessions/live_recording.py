@@ -14,15 +14,16 @@ from recorder_service.domain.recording import PauseInterval, PauseMode, Recordin
 from recorder_service.errors import Conflict, Overloaded, Reason, RecorderError, Unavailable
 from recorder_service.persistence import persist
 from recorder_service.sessions import entries
-from recorder_service.sessions.acknowledgements import Acknowledgements
 from recorder_service.sessions.audio_path import AudioPath, SpooledFile
 from recorder_service.sessions.ended_recording import ended_recording
 from recorder_service.sessions.entries import EntryKind
 from recorder_service.sessions.facts import Facts
+from recorder_service.sessions.feed import Feed
 from recorder_service.sessions.intake import AudioChunk, Intake
 from recorder_service.sessions.key_presses import KeyPresses
+from recorder_service.sessions.lost_stretches import LostStretches
 from recorder_service.sessions.media_clock import MediaClock
-from recorder_service.sessions.notices import Completed, Notice, Outlet, Stopped
+from recorder_service.sessions.notices import Completed, Outlet, Stopped
 from recorder_service.sessions.pauses import Pauses
 from recorder_service.sessions.render_queue import RenderQueue
 from recorder_service.sessions.rule_watch import RuleWatch
@@ -45,6 +46,7 @@ class LiveRecording:
 
     Attributes:
         recording: As it stands now.
+        feed: The stream that feeds it.
     """
 
     def __init__(
@@ -59,17 +61,20 @@ class LiveRecording:
         self._facts = facts
         self._around = around
         self._journal = around.journal
-        self._acks = Acknowledgements(around.journal)
+        self.feed = Feed(
+            self._id,
+            around.journal,
+            resume_window_s=around.resume_window_s,
+            on_lost=partial(self.end, StopReason.INTERRUPTED),
+        )
+        self._acks = self.feed.acks
         self._pauses = Pauses()
         self._keys = KeyPresses()
+        self._lost = LostStretches()
         self._clock = MediaClock()
         self._intake = Intake(path, self._pauses, self._clock)
         self._queue = RenderQueue(self._id, path, around.workers, on_ended=self._end_by_rule)
         self._watch = RuleWatch(rules, self._clock, on_limit=self._end_at_limit, on_silence=self._settle_silence)
-        self._outlet: Outlet | None = None
-        self._greeting: Notice | None = None
-        self._stopped: Stopped | None = None
-        self._resume_timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._retell: list[Callable[[], object]] = []
         self._restored_end: tuple[StopReason, int] | None = None
@@ -87,7 +92,7 @@ class LiveRecording:
     @property
     def busy(self) -> bool:
         """Whether a stream feeds it or it is being finished."""
-        return self._outlet is not None or self._ending is not None
+        return self.feed.attached or self._ending is not None
 
     @property
     def congested(self) -> bool:
@@ -109,55 +114,34 @@ class LiveRecording:
     # The stream that feeds it
 
     def attach(self, outlet: Outlet, ack_interval_s: float) -> None:
-        """Let a stream feed the recording; one that did so before is ended with STREAM_REPLACED."""
-        if self._outlet is not None:
-            self._outlet.fail(Conflict(Reason.STREAM_REPLACED, f"another stream resumed recording {self._id}"))
-        self._outlet = outlet
-        self._acks.attach(outlet, ack_interval_s)
-        if self._resume_timer is not None:
-            self._resume_timer.cancel()
+        """Let a stream feed the recording; one that did so before is ended with STREAM_REPLACED.
+
+        Raises:
+            Overloaded: The journal has no room.
+            Unavailable: The journal failed.
+        """
+        if self._acks.next_sequence == 1 and self._ending is None:
+            # A former run ended between the catalog's word of the start and the journal's.
+            self.begin()
+        self.feed.attach(outlet, ack_interval_s)
         if self._ending is None:
-            self._clock.restart(self._path.furthest_frame)
+            self._clock.restart(max(self._path.furthest_frame, self._intake.dropped_frame))
             self._watch.start()
-        if self._greeting is not None:
-            outlet.send(self._greeting)
-            self._greeting = None
-        if self._stopped is not None:
-            outlet.send(self._stopped)
 
     def detach(self, outlet: Outlet) -> None:
         """Note that a stream is gone. Without another one in time the recording ends as interrupted."""
-        if self._outlet is not outlet:
-            return
-        self._outlet = None
-        self._acks.detach()
-        if self._ending is None:
+        if self.feed.detach(outlet) and self._ending is None:
             log.info("stream_lost", recording_id=str(self._id))
             self.await_stream()
 
     def await_stream(self) -> None:
         """Give a stream its time to come."""
         self._watch.stop()
-        loop = asyncio.get_running_loop()
-        self._resume_timer = loop.call_later(self._around.resume_window_s, self.end, StopReason.INTERRUPTED)
-
-    def fail(self, error: RecorderError) -> None:
-        """End the stream, not the recording, with an error."""
-        if self._outlet is not None:
-            self._outlet.fail(error)
-
-    def greet(self, notice: Notice) -> None:
-        """Pass a notice to the first stream that comes."""
-        self._greeting = notice
+        self.feed.wait()
 
     def discard(self) -> None:
         """Give up what was built for a recording that does not begin."""
         self._path.spool.discard()
-
-    def notify(self, notice: Notice) -> None:
-        """Pass a notice to the stream, if there is one."""
-        if self._outlet is not None:
-            self._outlet.send(notice)
 
     # What the stream brings
 
@@ -178,12 +162,13 @@ class LiveRecording:
         """
         if not self._acks.is_due(sequence):
             return
-        kept = self._intake.audio(chunks)
         if self._ending is not None:
+            # Its path may be released already: what comes after the end is not even looked at.
             self._acks.pass_over()
             return
+        kept = self._intake.audio(chunks)
         if not kept:
-            self._acks.accept(self._write(entries.Skip(sequence)))
+            self._acks.accept(self._write(entries.Skip(sequence, self._intake.dropped_frame)))
             return
         self._acks.accept(self._journal.append(self._id, EntryKind.AUDIO, entries.audio_buffers(sequence, kept)))
         self._place(kept)
@@ -205,26 +190,25 @@ class LiveRecording:
         if self._pauses.active or not self._keys.is_new(press):
             self._acks.accept(self._write(entries.Skip(sequence)))
             return
+        # A stamp far ahead of everything must not make the file longer than the call.
+        press = replace(press, frame=min(press.frame, max(self._path.furthest_frame, self._clock.now_frame())))
         self._acks.accept(self._write(entries.Dtmf(sequence, press)))
         self._tell_key(press, sequence)
         if self._rules.ends_on(press.digit):
             self.end(StopReason.KEY, press.frame)
 
     def recording_frame(self, leg_id: str, frame: int) -> int:
-        """Turn a position in a leg's own rate into one of the recording.
+        """Turn a position in a leg's own rate into one of the recording; after the end, when it is of no use, not.
 
         Raises:
             BadInput: UNKNOWN_LEG or FRAME_OUT_OF_RANGE.
         """
-        return self._intake.recording_frame(leg_id, frame)
+        return frame if self._ending is not None else self._intake.recording_frame(leg_id, frame)
 
     def check_frame(self, frame: int, field: str) -> None:
-        """Refuse a position in recording frames that cannot be meant.
-
-        Raises:
-            BadInput: FRAME_OUT_OF_RANGE.
-        """
-        self._intake.check_frame(frame, field)
+        """Refuse a position in recording frames that cannot be meant: BadInput, FRAME_OUT_OF_RANGE."""
+        if self._ending is None:
+            self._intake.check_frame(frame, field)
 
     async def pause(self, mode: PauseMode, frame: int | None = None, sequence: int | None = None) -> Recording:
         """Drop audio from now on: in force at once, durable and told when this returns.
@@ -275,8 +259,7 @@ class LiveRecording:
         if self._ending is None:
             end_frame = self._path.furthest_frame if frame is None else max(0, frame)
             self._watch.stop()
-            if self._resume_timer is not None:
-                self._resume_timer.cancel()
+            self.feed.stop_waiting()
             work = self._end(reason, end_frame, sequence)
             self._ending = self._around.background.spawn(work, name=f"end:{self._id}")
         return self._ending
@@ -289,24 +272,31 @@ class LiveRecording:
             self._acks.restore(entry.sequence)
         match entry:
             case entries.Audio(_, chunks):
+                self._end_restored_pause(self._start_frame(chunks[0]))
                 self._place(chunks)
             case entries.Dtmf(sequence, press):
-                self._keys.is_new(press)
-                self._retell.append(partial(self._tell_key, press, sequence))
+                self._restore_key(press, sequence)
             case entries.Pause(_, frame, mode):
+                self._end_restored_pause(frame)
                 self._pauses.begin(frame, mode)
                 self._begin_pause(frame, mode)
+                self._retell.append(partial(self._tell_turn, self._pauses.intervals))
             case entries.Resume(_, frame):
-                self._pauses.end(frame)
-                self._end_pause(frame)
+                self._end_restored_pause(frame)
+            case entries.Skip(_, frame):
+                self._intake.dropped_frame = max(self._intake.dropped_frame, frame)
             case entries.Advance(_, frame):
                 self._path.advance(frame)
             case entries.Stop(_, frame, reason):
                 self._restored_end = (reason, frame)
-        if isinstance(entry, entries.Pause | entries.Resume):
-            self._retell.append(partial(self._tell_turn, self._pauses.intervals))
         if self._queue.congested:
             self._path.run(self._path.take_steps())
+
+    def restore_hole(self) -> None:
+        """Note that damage took entries here: silence, and numbers go on. After `Stop` there was nothing to lose."""
+        if self._restored_end is None:
+            self._lost.begin(self._path.leg_ends)
+            self._acks.lose()
 
     def go_on(self) -> None:
         """Live again after the last entry was restored: the catalog learns what it may have missed."""
@@ -315,6 +305,10 @@ class LiveRecording:
             tell()
         if self._restored_end is not None:
             self.end(*self._restored_end)
+            return
+        if self.recording.state is RecordingState.FINISHING:
+            # It was told that it ended; only damage can have taken the entry that says where.
+            self.end(self.recording.stop_reason or StopReason.INTERRUPTED)
             return
         self._queue.push()
         self.await_stream()
@@ -325,7 +319,26 @@ class LiveRecording:
         kind, data = entries.encode(entry)
         return self._journal.append(self._id, kind, data)
 
+    def _restore_key(self, press: KeyPress, sequence: int) -> None:
+        self._keys.is_new(press)
+        self._retell.append(partial(self._tell_key, press, sequence))
+        if self._rules.ends_on(press.digit):
+            self._restored_end = (StopReason.KEY, press.frame)
+
+    def _end_restored_pause(self, frame: int) -> None:
+        """End the pause there is, if any: nothing is written down during one, so damage may have taken its end."""
+        if self._pauses.active:
+            self._pauses.end(frame)
+            self._end_pause(frame)
+            self._retell.append(partial(self._tell_turn, self._pauses.intervals))
+
+    def _start_frame(self, chunk: entries.Chunk) -> int:
+        return self._path.legs[self._leg_ids[chunk.leg]].format.recording_frame(chunk.start_frame)
+
     def _place(self, chunks: Sequence[entries.Chunk]) -> None:
+        if self._lost.open:
+            for chunk in chunks:
+                self._lost.heard(self._leg_ids[chunk.leg], self._start_frame(chunk))
         for chunk in chunks:
             self._path.place(self._leg_ids[chunk.leg], chunk.start_frame, chunk.payload)
         self._clock.saw(self._path.furthest_frame)
@@ -413,10 +426,10 @@ class LiveRecording:
             self._around.on_stopped(self._id)
             self.recording = await self._around.finisher.finish(self.recording, spooled, self._facts)
             self._journal.release(self._id)
-            self.notify(Completed(self.recording))
+            self.feed.notify(Completed(self.recording))
         except RecorderError as error:
             # The journal keeps everything: the next start goes on from here.
-            self.fail(error)
+            self.feed.fail(error)
             raise
         except Exception:
             log.exception("finishing_failed", recording_id=str(self._id))
@@ -432,22 +445,33 @@ class LiveRecording:
         failure = "an internal error occurred while the file was made; the audio is kept in the journal"
         self.recording = replace(self.recording, state=RecordingState.FAILED, failure=failure)
         await self._facts.changed(self.recording, EventType.RECORDING_FAILED, "failed", expect=_UNFINISHED)
-        self.notify(Completed(self.recording))
+        self.feed.notify(Completed(self.recording))
 
     async def _close(self, reason: StopReason, frame: int, sequence: int) -> Finished:
         """Render the rest, then write down and tell where and why the recording ended."""
         if self._pauses.active:
             self._end_pause(self._pauses.end(frame).end_frame or frame)
         finished = await self._queue.complete(frame)
+        # What was asked for, not what came of it: asking the same again after a crash has to give the same.
+        await self._write_end(entries.Stop(sequence, frame, reason))
         end_frame = self._path.ended_frame or 0
         reason = self._rules.reason(end_frame, reason)
-        lsn = self._write(entries.Stop(sequence, end_frame, reason))
-        self._acks.conclude(lsn)
-        await self._journal.wait_durable(lsn, _DURABLE_TIMEOUT_S)
         self._acks.tell()
-        self._stopped = Stopped(reason, end_frame)
-        self.notify(self._stopped)
-        self.recording = ended_recording(
-            self.recording, reason, end_frame, heard=self._path.statistics, pauses=self._pauses.intervals
-        )
+        self.feed.stopped(Stopped(reason, end_frame))
+        heard, pauses, damage = self._path.statistics, self._pauses.intervals, self._lost.at_end(end_frame)
+        self.recording = ended_recording(self.recording, reason, end_frame, heard=heard, pauses=pauses, damage=damage)
         return finished
+
+    async def _write_end(self, stop: entries.Stop) -> None:
+        """Make the end durable: on a full disk it waits for room, a journal that failed is at its end."""
+
+        async def write() -> int:
+            return self._write(stop)
+
+        lsn = await persist(write, "journal_full", self._id, away=(Overloaded,))
+        self._acks.conclude(lsn)
+
+        async def durable() -> None:
+            await self._journal.wait_durable(lsn, _DURABLE_TIMEOUT_S)
+
+        await persist(durable, "journal_full", self._id, away=(Overloaded,))

@@ -13,7 +13,7 @@ import structlog
 from recorder_service.domain.application import Application
 from recorder_service.domain.event import Event
 from recorder_service.domain.recording import PauseMode, Recording, RecordingState, StopReason
-from recorder_service.errors import Conflict, NotFound, Reason, Unavailable
+from recorder_service.errors import Conflict, NotFound, Overloaded, Reason, Unavailable
 from recorder_service.journal.replay import Entry, Hole
 from recorder_service.sessions import entries
 from recorder_service.sessions.admission import Admission, going_down
@@ -106,7 +106,7 @@ class LiveRecordings:
 
         Raises:
             Conflict: RECORDING_EXISTS, or RECORDING_NOT_LIVE if it has ended already.
-            Overloaded: TOO_MANY_RECORDINGS.
+            Overloaded: TOO_MANY_RECORDINGS or DISK_FULL.
             Unavailable: DRAINING, or a part of the service is away.
         """
         while (turn := self._starting.get(wanted.recording_id)) is not None:
@@ -204,7 +204,7 @@ class LiveRecordings:
         """Take no more recordings and ask the senders to come back elsewhere."""
         self._admission.drain()
         for live in self:
-            live.notify(Drain(retry_after_s))
+            live.feed.notify(Drain(retry_after_s))
 
     async def wait_idle(self) -> None:
         """Wait until no recording has a stream or is being finished; those that wait for a stream do not count."""
@@ -230,7 +230,12 @@ class LiveRecordings:
     async def _release_stored(self, recording_id: UUID) -> None:
         """Release a recording whose file is stored but whose release was lost; what failed stays for a rescue."""
         with contextlib.suppress(NotFound):
-            if (await self._catalog.get(recording_id, None)).state is RecordingState.FAILED:
+            state = (await self._catalog.get(recording_id, None)).state
+            if state is RecordingState.FAILED:
+                return
+            if state.live or state is RecordingState.FINISHING:
+                # The catalog says that another node has it, but its audio is here: a lost or foreign node id.
+                log.error("recording_of_another_node", recording_id=str(recording_id), state=state.value)
                 return
         self._journal.release(recording_id)
 
@@ -239,6 +244,7 @@ class LiveRecordings:
             live = self._live[item.recording]
             if isinstance(item, Hole):
                 log.error("journal_hole", recording_id=str(item.recording), missing_count=item.missing_count)
+                live.restore_hole()
             else:
                 live.restore(entries.decode(item.kind, item.payload))
 
@@ -254,7 +260,11 @@ class LiveRecordings:
             turn.set()
 
     async def _start(self, recording: Recording) -> LiveRecording:
-        live = await asyncio.to_thread(self._assemble, recording)
+        try:
+            live = await asyncio.to_thread(self._assemble, recording)
+        except OSError as error:
+            message = f"the spool cannot be written ({error.strerror}): make room on the data directory's disk"
+            raise Overloaded(Reason.DISK_FULL, message, retry_after_s=_RETRY_AFTER_S) from error
         try:
             async with asyncio.timeout(_BEGIN_TIMEOUT_S):
                 await self._catalog.begin(recording, event_id=event_id(recording.recording_id, "started"))
@@ -271,7 +281,7 @@ class LiveRecordings:
         self._live[recording.recording_id] = live
         live.await_stream()
         if beep := start_beep(recording):
-            live.greet(beep)
+            live.feed.greet(beep)
         await self._journal.wait_durable(live.begin(), _BEGIN_TIMEOUT_S)
         return live
 

@@ -53,6 +53,25 @@ async def test_reused_buffer_does_not_change_an_entry(tmp_path: Path) -> None:
         assert payloads(journal, A) == [b"before"]
 
 
+async def test_commit_listener_hears_how_long_the_first_entry_of_a_group_waited(tmp_path: Path) -> None:
+    """Twice the interval apart: two groups, each of whose first entries waited for the interval at least."""
+    heard: list[float] = []
+    journal = await asyncio.to_thread(Journal.open, tmp_path / "j", settings=settings(commit_interval_s=0.05))
+    assert journal.refusal() is not None
+    journal.start(asyncio.get_running_loop(), on_commit=heard.append)
+    try:
+        assert journal.refusal() is None
+        for _ in range(2):
+            for _ in range(10):
+                journal.append(A, 0, b"entry")
+            await asyncio.sleep(0.2)
+    finally:
+        await journal.close()
+    assert 2 <= len(heard) <= 20
+    assert max(heard) >= 0.05
+    assert min(heard) > 0
+
+
 async def test_listener_hears_of_groups_not_of_entries(tmp_path: Path) -> None:
     """One call a group, on the loop's thread, with growing numbers that end at the last entry."""
     heard: list[int] = []

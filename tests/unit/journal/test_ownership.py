@@ -35,3 +35,11 @@ def test_unreadable_epoch_is_none(tmp_path: Path, data: bytes | None) -> None:
     if data is not None:
         (tmp_path / "epoch").write_bytes(data)
     assert read_epoch(tmp_path) == Epoch(0, None)
+
+
+def test_damaged_epoch_counts_as_missing(tmp_path: Path) -> None:
+    """A digit that is another would say a wrong end, and hide what lies behind it."""
+    write_epoch(tmp_path, Epoch(4, Seal(7, 1234, 99)))
+    path = tmp_path / "epoch"
+    path.write_bytes(path.read_bytes().replace(b"1234", b"1224"))
+    assert read_epoch(tmp_path) == Epoch(0, None)

@@ -179,3 +179,23 @@ def test_what_is_told_never_falls_and_is_never_ahead_of_the_disk(steps: list[tup
         expected = sum(lsn <= journal.durable_lsn for lsn in lsns)
         assert (heard.acks[-1] if heard.acks else 0) == expected
     assert heard.acks == sorted(set(heard.acks))
+
+
+def test_numbers_go_on_after_damage_where_the_client_says() -> None:
+    """What was acknowledged and then lost cannot be sent again: one jump is taken, and no second one."""
+    acks = Acknowledgements(cast("Journal", MemoryJournal()))
+    acks.restore(4)
+    acks.lose()
+    assert acks.is_due(9)
+    assert acks.next_sequence == 9
+    with pytest.raises(Conflict):
+        acks.is_due(11)
+
+
+def test_damage_between_requests_leaves_no_jump() -> None:
+    """A request that was found behind the damage says where the numbers are."""
+    acks = Acknowledgements(cast("Journal", MemoryJournal()))
+    acks.lose()
+    acks.restore(4)
+    with pytest.raises(Conflict):
+        acks.is_due(6)

@@ -24,7 +24,7 @@ def wrapped(reason: Exception) -> MaxRetryError:
 @pytest.mark.parametrize(
     "error",
     [
-        said("SlowDown", 503), said("SomethingNew", 400), ServerError("server failed", 502), wrapped(ProtocolError("x")),
+        said("SlowDown", 503), said("SomethingNew", 400), ServerError("x", 502), wrapped(ProtocolError("x")),
         InvalidResponseError(502, "text/html", "<html>body</html>"), ParseError("x"), OSError(5, "x"), ValueError("x"),
     ],
 )  # fmt: skip
