@@ -19,7 +19,7 @@ from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
 _START_TIMEOUT_S = 60.0
-# prctl(2)
+# Of prctl(2), as in linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 # Nothing of theirs is kept.
 _STOP_TIMEOUT_S = 1.0

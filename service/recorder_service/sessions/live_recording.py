@@ -190,8 +190,6 @@ class LiveRecording:
         if self._pauses.active or not self._keys.is_new(press):
             self._acks.accept(self._write(entries.Skip(sequence)))
             return
-        # A stamp far ahead of everything must not make the file longer than the call.
-        press = replace(press, frame=min(press.frame, max(self._path.furthest_frame, self._clock.now_frame())))
         self._acks.accept(self._write(entries.Dtmf(sequence, press)))
         self._tell_key(press, sequence)
         if self._rules.ends_on(press.digit):

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import io
 import os
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,9 +14,13 @@ from typing import Protocol
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.harness.fault_proxy import FaultProxy
+from tests.harness.s3_server import S3Server
 
 from recorder_service.errors import BadInput, Damaged, NotFound, Reason, Unavailable
 from recorder_service.storage.directory import DirectoryStore
+from recorder_service.storage.s3 import S3Store
+from recorder_service.storage.s3_settings import S3Settings
 
 KEY = "5d2c/2026/11/22/0b9ecb43-7b51-4c2c-8a33-0d4a4bb2a6cc.mp3"
 
@@ -44,7 +50,7 @@ class Bench:
     take_away: Callable[[], Awaitable[None]]
 
 
-async def _directory(tmp_path: Path) -> Bench:
+async def _directory(tmp_path: Path, _: pytest.FixtureRequest | None = None) -> Bench:
     root = tmp_path / "store"
 
     async def overwrite(key: str, data: bytes) -> None:
@@ -58,7 +64,7 @@ async def _directory(tmp_path: Path) -> Bench:
     return Bench(DirectoryStore(root), overwrite, take_away)
 
 
-async def _directory_without_links(tmp_path: Path) -> Bench:
+async def _directory_without_links(tmp_path: Path, _: pytest.FixtureRequest) -> Bench:
     root = tmp_path / "store"
 
     def no_link(source: Path, target: Path) -> None:
@@ -68,12 +74,53 @@ async def _directory_without_links(tmp_path: Path) -> Bench:
     return Bench(DirectoryStore(root, link=no_link), bench.overwrite, bench.take_away)
 
 
-BACKENDS = {"directory": _directory, "directory-without-links": _directory_without_links}
+async def _seaweedfs(_: Path, request: pytest.FixtureRequest) -> Bench:
+    return _s3(request, request.getfixturevalue("seaweedfs_server"))
+
+
+async def _minio(_: Path, request: pytest.FixtureRequest) -> Bench:
+    return _s3(request, request.getfixturevalue("minio_server"))
+
+
+def _s3(request: pytest.FixtureRequest, server: S3Server) -> Bench:
+    proxy = FaultProxy(server.port)
+    proxy.__enter__()
+    request.addfinalizer(proxy.close)
+    settings = S3Settings(
+        endpoint=f"http://127.0.0.1:{proxy.port}",
+        bucket="contract",
+        prefix=f"test-{secrets.token_hex(8)}",
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        download_threads=1,
+    )
+
+    async def overwrite(key: str, data: bytes) -> None:
+        await asyncio.to_thread(
+            server.client().put_object,
+            bucket_name=settings.bucket,
+            object_name=f"{settings.prefix}/{key}",
+            data=io.BytesIO(data),
+            length=len(data),
+        )
+
+    async def take_away() -> None:
+        proxy.refuse()
+
+    return Bench(S3Store(settings), overwrite, take_away)
+
+
+BACKENDS: dict[str, Callable[[Path, pytest.FixtureRequest], Awaitable[Bench]]] = {
+    "directory": _directory,
+    "directory-without-links": _directory_without_links,
+    "seaweedfs": _seaweedfs,
+    "minio": _minio,
+}
 
 
 @pytest.fixture(params=BACKENDS)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    made = await BACKENDS[request.param](tmp_path)
+    made = await BACKENDS[request.param](tmp_path, request)
     await made.store.check()
     yield made
     await made.store.aclose()
