@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from recorder_service.audio.formats import ALIGNED_FRAMES, SAMPLE_RATES_HZ, Encoding, LegFormat, Pcm
 from recorder_service.errors import BadInput, Reason
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from recorder_service.audio.formats import Pcm
 from recorder_service.audio.mixing import REACH_FRAMES, Limiter, Mixer, channel_of
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recorder_service.audio.formats import Encoding, LegFormat, Pcm
 from recorder_service.audio.mixing import REACH_FRAMES
 from recorder_service.audio.rendering import MAX_SILENCE_SAMPLES, Rendered, Renderer

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from recorder_service.audio.formats import Encoding, LegFormat, Payload
 from recorder_service.audio.timeline import Block, Timeline
 from recorder_service.audio.tracks import LegStatistics, Placement
