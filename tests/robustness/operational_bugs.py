@@ -1,0 +1,125 @@
+"""Bugs that the scenarios of disks, stores, peers and restarts must notice; see `planted.py` for how they get in."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from recorder_service.api import server
+from recorder_service.bootstrap import Node
+from recorder_service.config import Settings
+from recorder_service.disk import DiskWatch
+from recorder_service.domain.recording import StopReason
+from recorder_service.journal.groups import PendingEntry
+from recorder_service.journal.settings import JournalSettings
+from recorder_service.journal.shelf import Shelf
+from recorder_service.journal.writer import Writer
+from recorder_service.sessions import entries
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.intake import AudioChunk
+from recorder_service.sessions.live_recording import LiveRecording
+from recorder_service.sessions.live_recordings import LiveRecordings
+from recorder_service.sessions.notices import Outlet
+
+_TOO_LONG_S = 0.5
+_FIRST_SECOND = 51
+_DECODED_BYTES = 16
+
+
+def plant(owner: object, name: str, bug: object) -> None:
+    """Put a bug in the place of a product function."""
+    setattr(owner, name, bug)
+
+
+def marks_refuse_nobody() -> None:
+    """Take new recordings whatever the disk's marks say."""
+    plant(DiskWatch, "refusal", lambda _self: None)
+
+
+def full_disk_is_acknowledged() -> None:
+    """Go on without the entries that a full disk did not take."""
+
+    def pretend(_writer: Writer, _batch: list[PendingEntry]) -> list[bytes]:
+        return []
+
+    plant(Writer, "_store_when_room", pretend)
+
+
+def waiting_recordings_count() -> None:
+    """Count a recording as live until its file is stored."""
+    real = LiveRecordings.__init__
+
+    def begin(recordings: LiveRecordings, **parts: Any) -> None:
+        real(recordings, **parts)
+        recordings._around = replace(recordings._around, on_stopped=lambda _recording_id: None)
+
+    plant(LiveRecordings, "__init__", begin)
+
+
+def groups_gather_too_long() -> None:
+    """Sync twice a second instead of a hundred times."""
+    real = Writer.__init__
+
+    def begin(writer: Writer, shelf: Shelf, settings: JournalSettings) -> None:
+        real(writer, shelf, replace(settings, commit_interval_s=_TOO_LONG_S))
+
+    plant(Writer, "__init__", begin)
+
+
+def grace_is_for_nobody() -> None:
+    """Cut every stream at the first signal."""
+    real = Node.__init__
+
+    def begin(node: Node, settings: Settings) -> None:
+        real(node, settings)
+        node._stop_now.set()
+
+    plant(Node, "__init__", begin)
+
+
+def replay_stops_early() -> None:
+    """Forget what the journal holds of a recording after its first second."""
+    real = LiveRecording.restore
+
+    def restore(live: LiveRecording, entry: entries.Entry) -> None:
+        if not isinstance(entry, entries.Audio) or entry.sequence < _FIRST_SECOND:
+            real(live, entry)
+
+    plant(LiveRecording, "restore", restore)
+
+
+def end_of_stream_is_a_hang_up() -> None:
+    """Take a stream that ends for a call that ended."""
+    real = LiveRecording.detach
+
+    def detach(live: LiveRecording, outlet: Outlet) -> None:
+        real(live, outlet)
+        live.end(StopReason.HANGUP)
+
+    plant(LiveRecording, "detach", detach)
+
+
+def dead_lines_are_kept() -> None:
+    """Do not ask clients whether they live."""
+    plant(server, "_OPTIONS", tuple(option for option in server._OPTIONS if "keepalive" not in option[0]))
+
+
+def everything_received_is_kept_decoded() -> None:
+    """Hold on to all audio, sixteen bytes a frame."""
+    kept: list[bytes] = []
+    real = LiveRecording.receive_audio
+
+    def receive(live: LiveRecording, sequence: int, chunks: Sequence[AudioChunk]) -> None:
+        kept.append(b"\1" * (_DECODED_BYTES * sum(len(chunk.payload) for chunk in chunks)))
+        real(live, sequence, chunks)
+
+    plant(LiveRecording, "receive_audio", receive)
+
+
+def ended_recordings_keep_their_encoder() -> None:
+    """Never let go of what a recording was rendered with."""
+    kept: list[AudioPath] = []
+
+    def release(path: AudioPath) -> None:
+        kept.append(path)
+
+    plant(AudioPath, "release", release)
