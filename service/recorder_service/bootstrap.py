@@ -148,6 +148,7 @@ class Node:
             grpc_server = self._grpc(ground, recordings, removal, record_events)
             operations = self._operations(ground)
             await self._start(stack, downloads, operations, grpc_server)
+            recordings.go_on()
             self._spawn(stack, ground.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
             self._spawn(stack, dispatcher.run(), "webhooks")
             self._spawn(stack, removal.run(_EXPIRY_INTERVAL_S), "expiry")

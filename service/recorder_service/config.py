@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     s3_bucket: str = Field("recordings", description="Its bucket; made at start if missing.")
     s3_region: str = Field("us-east-1", description="The bucket's region; most stores other than Amazon take any.")
     s3_prefix: str = Field("", description="Put before every object's name.")
-    s3_access_key: SecretStr = Field(SecretStr(""), description="Access key, for static credentials.")
-    s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key, for static credentials.")
+    s3_access_key: SecretStr | None = Field(None, description="Access key, for static credentials.")
+    s3_secret_key: SecretStr | None = Field(None, description="Secret key, for static credentials.")
     s3_credentials: Credentials = Field(
         Credentials.STATIC, description="Where the keys come from: static, environment (AWS_*) or iam."
     )
@@ -159,8 +159,8 @@ def s3_settings(settings: Settings) -> S3Settings | None:
         bucket=settings.s3_bucket,
         region=settings.s3_region,
         prefix=settings.s3_prefix,
-        access_key=settings.s3_access_key.get_secret_value(),
-        secret_key=settings.s3_secret_key.get_secret_value(),
+        access_key=_revealed(settings.s3_access_key),
+        secret_key=_revealed(settings.s3_secret_key),
         credentials=settings.s3_credentials,
         addressing=settings.s3_addressing,
         ca_file=settings.s3_ca_file,
@@ -168,6 +168,10 @@ def s3_settings(settings: Settings) -> S3Settings | None:
         kms_key_id=settings.s3_kms_key_id,
         read_back=settings.s3_read_back,
     )
+
+
+def _revealed(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
 
 
 def _is_loopback(host: str) -> bool:

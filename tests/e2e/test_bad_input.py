@@ -248,7 +248,7 @@ CASES = [
     later("close numbered 0", "INVALID_FIELD", "sequence", lambda: message(close={})),
     Case("jump", lambda: [opening(), audio(("caller", 0, bytes(320)), sequence=4)], "SEQUENCE_GAP", "sequence", GAP),
     later("control without action", "INVALID_MESSAGE", "control.action", control),
-    later("pause mode zero", "INVALID_FIELD", "control.pause.mode.mode", lambda: control(pause={"mode": 0})),
+    later("pause mode zero", "INVALID_FIELD", "control.pause.mode", lambda: control(pause={"mode": 0})),
     later("pause frame negative", "FRAME_OUT_OF_RANGE", "control.pause.frame", lambda: control(pause={"frame": -1})),
     later("resume frame ahead", "FRAME_OUT_OF_RANGE", "control.resume.frame", lambda: control(resume={"frame": 2**62})),
     later("stop frame ahead", "FRAME_OUT_OF_RANGE", "control.stop.frame", lambda: control(stop={"frame": 2**62})),

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import subprocess
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,26 @@ def running(directory: Path) -> Iterator[S3Server]:
     The access key with `-few` behind it and the same secret key may read, write and list in the bucket `few-rights`,
     and may not make it.
     """
+    for attempt in range(_ATTEMPTS):
+        home = directory / str(attempt)
+        home.mkdir()
+        server, process = _started(home)
+        try:
+            wait_ready(server, process, home / "server.log")
+        except RuntimeError:
+            # Somebody else took one of its eight ports between our look and its start.
+            stop(process)
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        try:
+            yield server
+        finally:
+            stop(process)
+        return
+
+
+def _started(directory: Path) -> "tuple[S3Server, subprocess.Popen[bytes]]":
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     server = S3Server("SeaweedFS", ports["s3.port"], *random_keys())
     identities = directory / "identities.json"
@@ -48,22 +69,13 @@ def running(directory: Path) -> Iterator[S3Server]:
         "s3.config": str(identities),
         **{name: str(port) for name, port in ports.items()},
     }
-    command = [
-        str(binary()),
-        "-logtostderr=true",
-        "server",
-        "-s3",
-        *(f"-{key}={value}" for key, value in options.items()),
-    ]
-    log = directory / "server.log"
-    process = start(command, log, {"PATH": os.environ["PATH"], "HOME": str(directory / "home")})
-    try:
-        wait_ready(server, process, log)
-        yield server
-    finally:
-        stop(process)
+    settings = (f"-{key}={value}" for key, value in options.items())
+    command = [str(binary()), "-logtostderr=true", "server", "-s3", *settings]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory / "home")}
+    return server, start(command, directory / "server.log", environment)
 
 
+_ATTEMPTS = 3
 _PORTS = (
     "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port",
     "s3.port.grpc",

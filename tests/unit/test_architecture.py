@@ -23,7 +23,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "persistence": BASE,
     "disk": BASE,
     "logs": frozenset(),
-    "config": BASE | {"domain"},
+    # Settings of a store are values of their own.
+    "config": BASE | {"domain", "storage"},
     "access": BASE | {"domain"},
     "catalog": BASE | {"domain"},
     # The journal's and the catalog's values are imported, never what does their work.

@@ -6,6 +6,7 @@ import pytest
 
 from recorder_service.config import ENVIRONMENT_PREFIX, Settings, load_settings
 from recorder_service.errors import Reason, StartupError
+from recorder_service.storage.s3_settings import Addressing, Credentials, Encryption
 
 TOKEN = "recorder_admin_" + "a" * 43
 # Every setting: how it is written, and what that means.
@@ -32,6 +33,18 @@ VALUES: dict[str, tuple[str, object]] = {
     "disk_hard_percent": ("0", 0.0),
     "disk_hard_mib": ("1", 1),
     "drain_grace_s": ("0.5", 0.5),
+    "s3_endpoint": ("https://s3.example.com", "https://s3.example.com"),
+    "s3_bucket": ("calls", "calls"),
+    "s3_region": ("eu-west-1", "eu-west-1"),
+    "s3_prefix": ("a/b", "a/b"),
+    "s3_access_key": ("key", "key"),
+    "s3_secret_key": ("secret", "secret"),
+    "s3_credentials": ("iam", Credentials.IAM),
+    "s3_addressing": ("path", Addressing.PATH),
+    "s3_ca_file": ("ca.pem", Path("ca.pem")),
+    "s3_encryption": ("sse-kms", Encryption.SSE_KMS),
+    "s3_kms_key_id": ("alias/calls", "alias/calls"),
+    "s3_read_back": ("false", False),
     "render_threads": ("1", 1),
     "mp3_bitrate_kbps": ("160", 160),
     "mp3_split_bitrate_kbps": ("8", 8),
@@ -60,6 +73,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "disk_hard_percent": ("-1", "100"),
     "disk_hard_mib": ("-1",),
     "drain_grace_s": ("-1",),
+    "s3_credentials": ("none",),
+    "s3_addressing": ("maybe",),
+    "s3_encryption": ("rot13",),
+    "s3_read_back": ("perhaps",),
     "render_threads": ("0",),
     "mp3_bitrate_kbps": ("33", "0", "320"),
     "mp3_split_bitrate_kbps": ("31",),

@@ -151,7 +151,7 @@ class Line:
             raise RecorderError("INVALID_MESSAGE", f"the server answered `open` with {answer.WhichOneof('payload')}")
         expected = answer.opened.next_sequence
         first, after_last = self._backlog.first_sequence, self._backlog.next_sequence
-        if self.stopped is None and not first <= expected <= after_last:
+        if self.stopped is None and expected > after_last:
             raise RecorderError(
                 "SEQUENCE_GAP",
                 f"the server expects message {expected} of {self._start.recording_id}, but {first} to {after_last} are "
@@ -161,7 +161,8 @@ class Line:
         self.opened = answer.opened
         self._reconnecting.succeeded()
         self._on_message(answer)
-        return expected
+        # What was acknowledged is gone here. If damage took it there, the server goes on without it.
+        return max(expected, first)
 
     async def _replay(self, stream: "Stream", sequence: int) -> None:
         try:

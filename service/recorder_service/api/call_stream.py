@@ -57,7 +57,8 @@ class CallStream:
         live, warnings = await self._doorkeeper.open(opening, sequence)
         live.attach(self._outlet, ack_interval_s)
         try:
-            await self._context.write(self._opened(live, warnings))
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await self._context.write(self._opened(live, warnings))
             await self._exchange(live, requests)
         finally:
             live.detach(self._outlet)

@@ -1,6 +1,7 @@
 """What happens around every RPC: the token is checked, messages are read, errors become statuses."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 # A client that does not read keeps its place on the server no longer than this.
 _WRITE_TIMEOUT_S = 60.0
+_DROP_TIMEOUT_S = 0.1
 _PREFIX = "/recorder.v1."
 # What a token's `acl` has to cover, by service.
 _ACL_PATHS = {
@@ -103,8 +105,12 @@ class Interceptor(ServerInterceptor):
     def _stream_stream(self, inner: Handler, parse: Parse, method: str) -> Handler:
         async def behavior(requests: AsyncIterator[bytes], context: Any) -> None:
             async def work() -> None:
-                await self._enter(method, context)
-                await inner(_parsed_stream(parse, requests), context)
+                try:
+                    await self._enter(method, context)
+                    await inner(_parsed_stream(parse, requests), context)
+                except RecorderError:
+                    await _drop(requests)
+                    raise
 
             await self._guarded(work(), method, context)
 
@@ -164,6 +170,14 @@ def _parsed(parse: Parse, data: bytes) -> Any:
     except DecodeError:
         message = "the bytes are not a message of this method: use stubs generated from recorder.v1"
         raise BadInput(Reason.INVALID_MESSAGE, message, field="", value=f"{len(data)} bytes") from None
+
+
+async def _drop(requests: AsyncIterator[bytes]) -> None:
+    """Take in what the client is just writing: a write that meets the status hides it from the client (grpc.aio)."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DROP_TIMEOUT_S):
+            while await anext(requests, None) is not None:
+                pass
 
 
 async def _parsed_stream(parse: Parse, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:

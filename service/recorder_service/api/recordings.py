@@ -37,7 +37,7 @@ class Steering(Protocol):
     async def pause(self, recording_id: UUID, application_id: UUID | None, mode: PauseMode) -> Recording:
         """Drop audio from now on."""
 
-    async def go_on(self, recording_id: UUID, application_id: UUID | None) -> Recording:
+    async def unpause(self, recording_id: UUID, application_id: UUID | None) -> Recording:
         """Keep audio again."""
 
 
@@ -105,7 +105,7 @@ class RecordingServicer(recording_service_pb2_grpc.RecordingServiceServicer):
         self, request: messages.ResumeRecordingRequest, context: Any
     ) -> messages.ResumeRecordingResponse:
         """Keep audio again."""
-        recording = await self._steering.go_on(_id(request.recording_id), caller().application_id)
+        recording = await self._steering.unpause(_id(request.recording_id), caller().application_id)
         return messages.ResumeRecordingResponse(recording=recording_message(recording, self._urls))
 
     async def DeleteRecording(

@@ -8,6 +8,7 @@ from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.notices import Ack, Outlet
 
 _RETRY_S = 0.05
+_START = 1
 
 
 class Acknowledgements:
@@ -59,11 +60,13 @@ class Acknowledgements:
         )
 
     def attach(self, outlet: Outlet, interval_s: float) -> None:
-        """Tell this outlet from now on; it learns the state at `opened`, so nothing is repeated."""
+        """Tell this outlet from now on, and at once what is durable already: its client may still keep all of it."""
         self.detach()
         self._outlet = outlet
         self._interval_s = interval_s
-        self._told = self.durable()
+        # A client that has just begun knows from `opened`.
+        self._told = _START
+        self.tell()
         if self._pending:
             self._arm(interval_s)
 

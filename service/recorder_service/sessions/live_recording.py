@@ -309,7 +309,8 @@ class LiveRecording:
             self.end(self.recording.stop_reason or StopReason.INTERRUPTED)
             return
         self._queue.push()
-        self.await_stream()
+        if not self.feed.attached:
+            self.await_stream()
 
     # Inside
 

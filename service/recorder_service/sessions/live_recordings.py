@@ -166,7 +166,7 @@ class LiveRecordings:
         """
         return await (await self.resume(recording_id, application_id)).pause(mode)
 
-    async def go_on(self, recording_id: UUID, application_id: UUID | None) -> Recording:
+    async def unpause(self, recording_id: UUID, application_id: UUID | None) -> Recording:
         """Keep a recording's audio again and return it.
 
         Raises:
@@ -178,7 +178,7 @@ class LiveRecordings:
     async def recover(self) -> int:
         """Bring back what a former run left unfinished, and return how many recordings that is.
 
-        Each waits for its stream, or goes on finishing. What the journal does not know of had no audio yet.
+        Each waits for its stream, or goes on finishing, from `go_on` on. What the journal does not know had no audio.
         """
         unfinished = await self._catalog.unfinished(self._node_id)
         for recording in unfinished:
@@ -191,9 +191,12 @@ class LiveRecordings:
         await asyncio.to_thread(self._replay)
         for stale in set(self._journal.recordings()) - self._live.keys() - self._finishing.keys():
             await self._release_stored(stale)
+        return len(unfinished)
+
+    def go_on(self) -> None:
+        """Let what was brought back live again. Call it once streams can come: their time to do so begins here."""
         for live in self:
             live.go_on()
-        return len(unfinished)
 
     def end_all(self, reason: StopReason) -> None:
         """End every recording in order."""

@@ -304,7 +304,9 @@ class Ack(_message.Message):
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Every request up to and including this sequence is on disk and will be in the file: drop your copies."""
+    """Every request up to and including this sequence is on disk and will be in the file: drop your copies. Requests
+    that come after the recording's end are acknowledged too, and leave nothing.
+    """
     def __init__(
         self,
         *,

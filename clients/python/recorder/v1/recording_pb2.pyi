@@ -388,7 +388,9 @@ class Recording(_message.Message):
 
     @_builtins.property
     def damage(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameInterval]:
-        """Stretches lost to damage of the disk: silence in the file."""
+        """Stretches lost to damage of the disk: silence in the file. An empty interval at the end means that audio after it was
+        lost, and nobody knows how much.
+        """
 
     def __init__(
         self,
