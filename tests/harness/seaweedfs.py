@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -71,7 +72,12 @@ def _started(directory: Path) -> "tuple[S3Server, subprocess.Popen[bytes]]":
     }
     settings = (f"-{key}={value}" for key, value in options.items())
     command = [str(binary()), "-logtostderr=true", "server", "-s3", *settings]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(directory / "home")}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory / "home"),
+        # Without a passphrase it takes its keys from its own filer, and ends if that is not quite up yet.
+        "WEED_S3_SSE_KEK_PASSPHRASE": secrets.token_hex(16),
+    }
     return server, start(command, directory / "server.log", environment)
 
 

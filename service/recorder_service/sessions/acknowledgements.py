@@ -8,7 +8,7 @@ from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.notices import Ack, Outlet
 
 _RETRY_S = 0.05
-_START = 1
+_AFTER_START = 2
 
 
 class Acknowledgements:
@@ -64,8 +64,8 @@ class Acknowledgements:
         self.detach()
         self._outlet = outlet
         self._interval_s = interval_s
-        # A client that has just begun knows from `opened`.
-        self._told = _START
+        # A client that has just begun knows from `opened` that its start is durable.
+        self._told = self.durable() if self.next_sequence <= _AFTER_START else 0
         self.tell()
         if self._pending:
             self._arm(interval_s)
