@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import secrets
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ def running(directory: Path) -> Iterator[S3Server]:
         try:
             wait_ready(server, process, home / "server.log")
         except RuntimeError:
-            # Somebody else took one of its eight ports between our look and its start.
+            # Somebody else took one of its ports between our look and its start.
             stop(process)
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -68,16 +67,14 @@ def _started(directory: Path) -> "tuple[S3Server, subprocess.Popen[bytes]]":
         "filer.localSocket": str(directory / "filer.sock"),
         "s3.localSocket": str(directory / "s3.sock"),
         "s3.config": str(identities),
+        # Catalogues on fixed ports: a second server on this machine would end for them.
+        "s3.port.iceberg": "0",
+        "s3.port.lance": "0",
         **{name: str(port) for name, port in ports.items()},
     }
     settings = (f"-{key}={value}" for key, value in options.items())
     command = [str(binary()), "-logtostderr=true", "server", "-s3", *settings]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory / "home"),
-        # Without a passphrase it takes its keys from its own filer, and ends if that is not quite up yet.
-        "WEED_S3_SSE_KEK_PASSPHRASE": secrets.token_hex(16),
-    }
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory / "home")}
     return server, start(command, directory / "server.log", environment)
 
 
