@@ -51,6 +51,10 @@ test: system-packages lint ## Everything: linters, types, contract, tests
 robustness: system-packages $(DEV) ## The long runs: kills, faults, floods; prints a table and one JSON line (over an hour)
 	$(BIN)/python -m tests.robustness
 
+.PHONY: robustness-proofs
+robustness-proofs: system-packages $(DEV) ## Every quick scenario, and that each finds the bugs planted for it (ten minutes)
+	$(BIN)/pytest -q tests/robustness
+
 .PHONY: lint
 lint: $(DEV) proto-check docs-check ## Check style, types, the contract and the tables of the documentation
 	$(BIN)/ruff check .

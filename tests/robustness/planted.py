@@ -148,7 +148,8 @@ def release_before_seal() -> None:
 
     async def hasty(live: Any, *arguments: Any) -> Any:
         finished = await close(live, *arguments)
-        live._journal.release(live._id)
+        # Durable at once, or the kill may come before the release is worth anything.
+        await live._journal.wait_durable(live._journal.release(live._id), 5.0)
         return finished
 
     replace(LiveRecording, "_close", hasty)

@@ -18,6 +18,8 @@ FEW = replace(
     commit_interval_s=0.2,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("bug", ["ack_before_write", "restore_without_audio"])
 async def test_random_kills_find(bug: str) -> None:
