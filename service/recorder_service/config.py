@@ -69,7 +69,6 @@ class Settings(BaseSettings):
 
     max_live_recordings: int = Field(1000, ge=1, description="Most recordings that may run at once on this node.")
     max_recording_s: int = Field(86_400, ge=3, description="Longest recording, s.")
-    max_legs: int = Field(32, ge=1, le=256, description="Most legs of one recording.")
     resume_window_s: float = Field(60, ge=0, description="How long an interrupted recording waits to be resumed, s.")
     ack_interval_s: float = Field(
         0.5, ge=0.05, le=10, description="Longest wait for an acknowledgement unless a stream asks otherwise, s."

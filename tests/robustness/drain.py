@@ -1,20 +1,15 @@
 """Going down in order: SIGTERM under load, once, twice, and again and again."""
 
 import asyncio
-import contextlib
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.harness.client import Client
-from tests.harness.server import Server
-from tests.robustness.live_calls import LiveCall, LiveCalls, reason_of
+from tests.robustness.live_calls import LiveCall, LiveCalls, node_with_calls, reason_of
 from tests.robustness.report import Result, Scenario
 
 _DRAIN_GOAL = (
@@ -29,25 +24,14 @@ _MIN_MESSAGES_A_CALL = 50
 PRODUCT = ("recorder_service",)
 
 
-@contextlib.asynccontextmanager
-async def _node(seed: int, module: Sequence[str], grace_s: float) -> AsyncIterator[tuple[Server, LiveCalls]]:
-    with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
-        environment = {"RECORDER_DRAIN_GRACE_S": str(grace_s)}
-        server = Server(Path(directory) / "data", environment=environment, module=module)
-        try:
-            await asyncio.to_thread(server.start)
-            async with Client(server.ports.grpc) as client:
-                tenant = await client.create_tenant(server.admin_token)
-            async with LiveCalls(server.ports.grpc, tenant, seed) as calls:
-                yield server, calls
-        finally:
-            await asyncio.to_thread(server.close)
+def _grace(grace_s: float) -> dict[str, str]:
+    return {"RECORDER_DRAIN_GRACE_S": str(grace_s)}
 
 
 async def drain(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result:
     """Signal once: half of the calls hang up in the grace. Signal twice, 0.3 s apart, at the next stop."""
     count, grace_s = (8, 4.0) if quick else (40, 10.0)
-    async with _node(seed, module, grace_s) as (server, calls):
+    async with node_with_calls(seed, module, _grace(grace_s)) as (server, calls):
         running = await calls.begin(count)
         await asyncio.sleep(1 if quick else 5)
         began_s = time.monotonic()
@@ -89,7 +73,7 @@ async def rolling(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Re
     """Restart under load again and again, with a short grace that no call ends in."""
     count, restarts, between_s = (8, 2, 1.0) if quick else (40, 30, 10.0)
     codes = []
-    async with _node(seed, module, 0.5) as (server, calls):
+    async with node_with_calls(seed, module, _grace(0.5)) as (server, calls):
         running = await calls.begin(count)
         for _ in range(restarts):
             await asyncio.sleep(between_s)

@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import random
 import statistics
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +19,7 @@ import grpc
 import numpy as np
 from tests.harness.client import Call, Client, Tenant, reason
 from tests.harness.files import download, wav_channels
+from tests.harness.server import Server
 
 from recorder.v1 import media_pb2, recording_pb2
 
@@ -330,3 +333,20 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
 def p99_s(waits: Sequence[float]) -> float:
     """Return the 99th percentile; 0 of nothing."""
     return statistics.quantiles(waits, n=100)[98] if len(waits) > 1 else 0.0
+
+
+@contextlib.asynccontextmanager
+async def node_with_calls(
+    seed: int, module: Sequence[str], environment: Mapping[str, str]
+) -> AsyncIterator[tuple[Server, LiveCalls]]:
+    """Run a server on a directory of its own, with one tenant whose calls are made by `LiveCalls`."""
+    with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
+        server = Server(Path(directory) / "data", environment=environment, module=module)
+        try:
+            await asyncio.to_thread(server.start)
+            async with Client(server.ports.grpc) as client:
+                tenant = await client.create_tenant(server.admin_token)
+            async with LiveCalls(server.ports.grpc, tenant, seed) as calls:
+                yield server, calls
+        finally:
+            await asyncio.to_thread(server.close)

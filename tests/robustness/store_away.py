@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import random
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import grpc
-from tests.harness.client import Client
 from tests.harness.server import Server
-from tests.robustness.live_calls import LiveCall, LiveCalls, p99_s, reason_of
+from tests.robustness.live_calls import LiveCall, LiveCalls, node_with_calls, p99_s, reason_of
 from tests.robustness.report import Result, Scenario
 
 from recorder.v1 import recording_pb2
@@ -62,21 +60,6 @@ def _put_back(away: Path, files: Path) -> None:
 _OUTAGES = (_rename, _unmount, _obstruct)
 
 
-@contextlib.asynccontextmanager
-async def _node(seed: int, module: Sequence[str], limit: int) -> AsyncIterator[tuple[Server, LiveCalls]]:
-    with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
-        environment = {"RECORDER_MAX_LIVE_RECORDINGS": str(limit)}
-        server = Server(Path(directory) / "data", environment=environment, module=module)
-        try:
-            await asyncio.to_thread(server.start)
-            async with Client(server.ports.grpc) as client:
-                tenant = await client.create_tenant(server.admin_token)
-            async with LiveCalls(server.ports.grpc, tenant, seed) as calls:
-                yield server, calls
-        finally:
-            await asyncio.to_thread(server.close)
-
-
 async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result:
     """Let calls end by the dozen while the store is away; the others, and new ones, must not notice."""
     steady, batch = (6, 12) if quick else (20, 50)
@@ -84,7 +67,8 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
     outages = random.Random(seed).sample(_OUTAGES, 3)
     # Room for the steady calls and one batch: were waiting recordings counted, the second batch would be refused.
     refused: list[str] = []
-    async with _node(seed, module, steady + batch) as (server, calls):
+    limit = {"RECORDER_MAX_LIVE_RECORDINGS": str(steady + batch)}
+    async with node_with_calls(seed, module, limit) as (server, calls):
         going = await calls.begin(steady)
         began_s = time.monotonic()
         # The same load with the store there, to compare with.
