@@ -10,9 +10,10 @@ import grpc
 from recorder.backlog import Backlog
 from recorder.backoff import Backoff
 from recorder.errors import RecorderError, from_rpc_error, unavailable
-from recorder.v1.media_pb2 import Opened, Stopped
+from recorder.v1.media_pb2 import Completed, Opened, Stopped
 from recorder.v1.recorder_service_pb2 import OpenCall, RecordCallRequest, RecordCallResponse, ResumeCall, StartCall
 from recorder.v1.recording_pb2 import (
+    PAUSE_MODE_CUT,
     RECORDING_STATE_FINISHING,
     RECORDING_STATE_PAUSED,
     RECORDING_STATE_RECORDING,
@@ -104,7 +105,7 @@ class Line:
                 await self._connect()
             except RecorderError as error:
                 if self.opened is not None and error.reason == _ENDED:
-                    self._complete(await self._outcome())
+                    self._catch_up(await self._outcome())
                 else:
                     await (connecting if self.opened is None else self._reconnecting).wait(error)
 
@@ -195,6 +196,12 @@ class Line:
             wait_s = message.drain.retry_after.ToMilliseconds() / 1000
             raise unavailable("the server is going down", retry_after_s=wait_s)
 
+    def _catch_up(self, recording: Recording) -> None:
+        """Tell what the server told while nobody could hear it."""
+        if self.stopped is None:
+            self._take(RecordCallResponse(stopped=_end_of(recording)))
+        self._take(RecordCallResponse(completed=Completed(recording=recording)))
+
     def _complete(self, recording: Recording) -> None:
         self.completed = recording
         self._backlog.close()
@@ -212,6 +219,12 @@ class Line:
             if recording.state not in _RUNNING:
                 return recording
             await asyncio.sleep(_OUTCOME_POLL_S)
+
+
+def _end_of(recording: Recording) -> Stopped:
+    """Say as `stopped` would have where a recording ended: what cut pauses took out of its file counts too."""
+    cut_frames = sum(p.end_frame - p.start_frame for p in recording.pauses if p.mode == PAUSE_MODE_CUT)
+    return Stopped(reason=recording.stop_reason, frame=recording.file.frames + cut_frames)
 
 
 async def _part(stream: "Stream") -> None:

@@ -15,6 +15,7 @@ from recorder.v1.recording_pb2 import (
     AUDIO_ENCODING_MULAW,
     LEG_ROLE_CALLEE,
     LEG_ROLE_CALLER,
+    PAUSE_MODE_CUT,
     RECORDING_STATE_AVAILABLE,
     STOP_REASON_REQUESTED,
     Leg,
@@ -185,10 +186,16 @@ async def test_recording_that_ended_while_the_line_was_away_is_asked_for(
     server.recorder.behaviour.break_after = [2]
     server.recorder.behaviour.refuse_resume = ["RECORDING_NOT_LIVE"]
     async with client.record_call(START, FAST) as call:
-        server.recorder.recordings[call.recording_id].recording.state = RECORDING_STATE_AVAILABLE
+        held = server.recorder.recordings[call.recording_id].recording
+        held.state = RECORDING_STATE_AVAILABLE
+        held.stop_reason = STOP_REASON_REQUESTED
+        held.file.frames = 12_000
+        held.pauses.add(start_frame=1000, end_frame=5000, mode=PAUSE_MODE_CUT)
         await call.write({"caller": bytes(1600)})
         recording = await call.completed()
     assert recording.state == RECORDING_STATE_AVAILABLE
+    assert call.stopped is not None
+    assert (call.stopped.reason, call.stopped.frame) == (STOP_REASON_REQUESTED, 16_000)
 
 
 async def test_resume_that_is_refused_fails_the_call(server: ContractServer, client: Client) -> None:
