@@ -50,6 +50,7 @@ from recorder_service.probes import JournalProbe, StandingProbe
 from recorder_service.sessions.admission import Admission
 from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.sessions.live_recordings import LiveRecordings
+from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.storage.directory import DirectoryStore
 from recorder_service.webhooks.addresses import AddressGuard, SystemResolver
@@ -128,6 +129,7 @@ class Node:
         self._stop_now = asyncio.Event()
         self._journal_failed = False
         self._standing = StandingProbe()
+        self._brake = Brake()
 
     async def run(self) -> bool:
         """Serve until asked to stop; False if the journal failed."""
@@ -150,6 +152,7 @@ class Node:
             await self._start(stack, downloads, operations, grpc_server)
             recordings.go_on()
             self._spawn(stack, ground.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
+            self._spawn(stack, self._brake.run(), "brake")
             self._spawn(stack, dispatcher.run(), "webhooks")
             self._spawn(stack, removal.run(_EXPIRY_INTERVAL_S), "expiry")
             self._spawn(stack, self._purge(ground.catalog), "purge")
@@ -247,6 +250,7 @@ class Node:
             workers=ground.workers,
             background=ground.background,
             admission=Admission(self._settings.max_live_recordings, partial(_no_room, ground)),
+            brake=self._brake,
             node_id=_node_id(directory / "node-id"),
             resume_window_s=self._settings.resume_window_s,
         )

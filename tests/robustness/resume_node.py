@@ -24,6 +24,7 @@ from recorder_service.sessions.admission import Admission
 from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.notices import Ack, Notice
+from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.storage.directory import DirectoryStore
 from recorder_service.webhooks.record_events import RecordEvents
@@ -168,6 +169,7 @@ class Node:
             workers=ground.workers,
             background=self._background,
             admission=Admission(10, lambda: None),
+            brake=Brake(),
             node_id=self._name,
             resume_window_s=600,
         )

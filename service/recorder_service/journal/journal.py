@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from recorder_service.errors import Reason, RecorderError, Unavailable
+from recorder_service.errors import Overloaded, Reason, RecorderError, Unavailable
 from recorder_service.journal.intake import Buffers, Intake
 from recorder_service.journal.opening import Opened, open_directory
 from recorder_service.journal.replay import Entry, Hole, replay
@@ -128,6 +128,11 @@ class Journal:
         return self._shelf.size_bytes
 
     @property
+    def damaged(self) -> bool:
+        """Whether `open` found durable bytes that cannot be read any more."""
+        return bool(self.recovered.damage)
+
+    @property
     def oldest_unreleased(self) -> datetime | None:
         """Since when the oldest recording has been here that is not released."""
         return self._intake.oldest_unreleased
@@ -181,8 +186,8 @@ class Journal:
         For ends and stops; acknowledgements use `on_durable`, which lets one sync serve all calls.
 
         Raises:
-            Unavailable: JOURNAL_FAILED, the journal failed or the disk did not answer in time.
-            Overloaded: DISK_FULL, the disk is full and stayed so.
+            Unavailable: JOURNAL_FAILED, the journal failed.
+            Overloaded: OVERLOADED, the disk did not answer in time and may yet do so; DISK_FULL, it stayed full.
         """
         if lsn <= self._writer.durable_lsn:
             return
@@ -192,7 +197,10 @@ class Journal:
         try:
             await self._waiters.wait(lsn, timeout_s)
         except TimeoutError:
-            raise self._intake.refusal(f"Entry {lsn} was not durable within {timeout_s} s.") from None
+            message = f"Entry {lsn} was not durable within {timeout_s} s: the journal's disk is too slow."
+            if self._writer.state is JournalState.RUNNING:
+                raise Overloaded(Reason.OVERLOADED, message, retry_after_s=1.0) from None
+            raise self._intake.refusal(message) from None
 
     def replay(self, *recordings: UUID) -> Iterator[Entry | Hole]:
         """Read recordings back, each in order, with a `Hole` where damage took entries.

@@ -24,6 +24,7 @@ from recorder_service.sessions.key_presses import KeyPresses
 from recorder_service.sessions.lost_stretches import LostStretches
 from recorder_service.sessions.media_clock import MediaClock
 from recorder_service.sessions.notices import Completed, Outlet, Stopped
+from recorder_service.sessions.pace import Pace
 from recorder_service.sessions.pauses import Pauses
 from recorder_service.sessions.render_queue import RenderQueue
 from recorder_service.sessions.rule_watch import RuleWatch
@@ -72,6 +73,7 @@ class LiveRecording:
         self._keys = KeyPresses()
         self._lost = LostStretches()
         self._clock = MediaClock()
+        self._pace = Pace(around.brake, 0, 1)
         self._intake = Intake(path, self._pauses, self._clock)
         self._queue = RenderQueue(self._id, path, around.workers, on_ended=self._end_by_rule)
         self._watch = RuleWatch(rules, self._clock, on_limit=self._end_at_limit, on_silence=self._settle_silence)
@@ -101,10 +103,13 @@ class LiveRecording:
             self._queue.congested
             or self._journal.queued_bytes > _MAX_QUEUED_BYTES
             or self._facts.untold > _MAX_UNTOLD_KEYS
+            or self._around.brake.wait_s > 0
         )
 
     async def room(self) -> None:
         """Wait until a sender that is faster than real time may go on."""
+        if wait_s := self._pace.wait_s(self._clock.frame, self._acks.next_sequence):
+            await asyncio.sleep(wait_s)
         await self._queue.room()
         if self._journal.queued_bytes > _MAX_QUEUED_BYTES:
             await self._journal.wait_durable(self._acks.last_lsn, _DURABLE_TIMEOUT_S)
@@ -124,6 +129,7 @@ class LiveRecording:
             # A former run ended between the catalog's word of the start and the journal's.
             self.begin()
         self.feed.attach(outlet, ack_interval_s)
+        self._pace = Pace(self._around.brake, self._clock.frame, self._acks.next_sequence)
         if self._ending is None:
             self._clock.restart(max(self._path.furthest_frame, self._intake.dropped_frame))
             self._watch.start()

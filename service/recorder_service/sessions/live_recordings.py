@@ -22,6 +22,7 @@ from recorder_service.sessions.facts import Facts, RecordingCatalog, event_id
 from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.live_recording import LiveRecording
 from recorder_service.sessions.notices import Drain
+from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory, start_beep
 from recorder_service.sessions.surroundings import Background, Finisher, Surroundings
 
@@ -48,6 +49,10 @@ class Catalog(RecordingCatalog, Protocol):
 class ReplayableJournal(Journal, Protocol):
     """The node's journal, with what a former run left in it."""
 
+    @property
+    def damaged(self) -> bool:
+        """Whether something that was durable cannot be read any more."""
+
     def recordings(self) -> list[UUID]:
         """List the recordings whose files are not stored."""
 
@@ -68,6 +73,7 @@ class LiveRecordings:
         workers: Executor,
         background: Background,
         admission: Admission,
+        brake: Brake,
         node_id: str,
         resume_window_s: float,
     ) -> None:
@@ -86,6 +92,7 @@ class LiveRecordings:
             finisher=finisher,
             workers=workers,
             background=background,
+            brake=brake,
             resume_window_s=resume_window_s,
             on_stopped=admission.remove,
             on_ended=self._forget,
@@ -243,13 +250,19 @@ class LiveRecordings:
         self._journal.release(recording_id)
 
     def _replay(self) -> None:
+        unknown = set(self._live)
         for item in self._journal.replay(*self._live):
             live = self._live[item.recording]
+            unknown.discard(item.recording)
             if isinstance(item, Hole):
                 log.error("journal_hole", recording_id=str(item.recording), missing_count=item.missing_count)
                 live.restore_hole()
             else:
                 live.restore(entries.decode(item.kind, item.payload))
+        if self._journal.damaged:
+            # Damage may have taken all there was of these, or there was nothing: the doubt stays on record.
+            for recording_id in unknown:
+                self._live[recording_id].restore_hole()
 
     async def _start_once(self, recording: Recording) -> LiveRecording:
         turn = self._starting[recording.recording_id] = asyncio.Event()
@@ -273,7 +286,7 @@ class LiveRecordings:
                 await self._catalog.begin(recording, event_id=event_id(recording.recording_id, "started"))
         except Conflict:
             live.discard()
-            raise await self._exists(recording) from None
+            live = await asyncio.to_thread(self._assemble, await self._untold(recording))
         except TimeoutError:
             live.discard()
             message = f"the catalog did not answer within {_BEGIN_TIMEOUT_S:g} s"
@@ -288,13 +301,20 @@ class LiveRecordings:
         await self._journal.wait_durable(live.begin(), _BEGIN_TIMEOUT_S)
         return live
 
-    async def _exists(self, recording: Recording) -> Conflict:
+    async def _untold(self, recording: Recording) -> Recording:
+        """Return what an earlier try to start this recording committed, if that try never learnt of it.
+
+        Raises:
+            Conflict: RECORDING_EXISTS or RECORDING_NOT_LIVE, it is there and not to be begun.
+        """
         try:
             stored = await self._catalog.get(recording.recording_id, recording.application_id)
         except NotFound:
             message = f"recording_id {recording.recording_id} is taken: choose a new random UUID"
-            return Conflict(Reason.RECORDING_EXISTS, message, details={"field": "open.start.recording_id"})
-        return Conflict(
+            raise Conflict(Reason.RECORDING_EXISTS, message, details={"field": "open.start.recording_id"}) from None
+        if stored.node_id == self._node_id and stored.state is RecordingState.RECORDING:
+            return stored
+        raise Conflict(
             Reason.RECORDING_NOT_LIVE,
             f"recording {recording.recording_id} is {stored.state.value} already: choose a new UUID for a new one",
             details={"state": stored.state.value},

@@ -11,6 +11,7 @@ from recorder_service.domain.recording import Recording
 from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.journal_port import Journal
+from recorder_service.sessions.pace import Brake
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class Surroundings:
 
     Attributes:
         workers: Where audio is rendered.
+        brake: Slows senders that are ahead of real time down.
         resume_window_s: How long a recording without stream waits for one.
         on_stopped: Called with its id when a recording takes no more audio and holds no more memory.
         on_ended: Called with its id when a recording has reached its last state, or failed to for now.
@@ -47,6 +49,7 @@ class Surroundings:
     finisher: Finisher
     workers: Executor
     background: Background
+    brake: Brake
     resume_window_s: float
     on_stopped: Callable[[UUID], None]
     on_ended: Callable[[UUID], None]

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,24 @@ async def test_failed_write_moves_to_a_new_segment(tmp_path: Path, monkeypatch: 
         assert payloads(journal, A) == [b"first", b"second", b"third"]
     report, _, holes = read_all(tmp_path / "j")
     assert (report.damage, holes, report.abandoned_bytes) == ((), [], 10)
+
+
+async def test_disk_that_is_slow_is_no_disk_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait that takes too long is OVERLOADED: the entry is on its way, and asking again finds it durable."""
+    real, go = os.fdatasync, threading.Event()
+
+    def slow(descriptor: int) -> None:
+        go.wait(20)
+        real(descriptor)
+
+    async with running(tmp_path / "j") as journal:
+        monkeypatch.setattr("recorder_service.journal.segments.os.fdatasync", slow)
+        lsn = journal.append(A, 0, b"slow")
+        with pytest.raises(Overloaded) as caught:
+            await journal.wait_durable(lsn, 0.05)
+        assert (caught.value.reason, journal.state) == (Reason.OVERLOADED, JournalState.RUNNING)
+        go.set()
+        await journal.wait_durable(lsn, 5)
 
 
 async def test_full_disk_refuses_and_returns_when_freed(small_disk: Path) -> None:

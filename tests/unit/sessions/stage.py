@@ -23,6 +23,7 @@ from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.live_recording import LiveRecording
 from recorder_service.sessions.notices import Notice
+from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.sessions.surroundings import Surroundings
 
@@ -185,6 +186,7 @@ async def acting(directory: Path, recording: Recording, workers: Executor) -> As
             finisher=finisher,
             workers=workers,
             background=background,
+            brake=Brake(),
             resume_window_s=60,
             on_stopped=lambda _: None,
             on_ended=lambda _: None,

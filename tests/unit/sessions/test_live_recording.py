@@ -1,5 +1,7 @@
 """A live recording and its stream: what is refused, ignored, told, and when it ends."""
 
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -185,3 +187,21 @@ async def test_only_the_first_end_counts(actor: Actor) -> None:
     assert actor.live.end(StopReason.HANGUP, 16_000) is first
     outcome = await actor.outcome()
     assert (outcome.frames, outcome.stop_reason) == (4000, StopReason.REQUESTED)
+
+
+async def test_recording_ends_although_the_disk_takes_longer_than_anyone_waits(
+    actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end is asked for again until it is durable; the recording does not wait for a restart."""
+    real, slowly = os.fdatasync, iter((0.3,))
+
+    def slow(descriptor: int) -> None:
+        time.sleep(next(slowly, 0.0))
+        real(descriptor)
+
+    monkeypatch.setattr("recorder_service.sessions.live_recording._DURABLE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("recorder_service.journal.segments.os.fdatasync", slow)
+    actor.live.receive_audio(2, [SECOND])
+    actor.live.end(StopReason.HANGUP)
+    assert (await actor.outcome()).stop_reason is StopReason.HANGUP
+    assert next(slowly, None) is None
