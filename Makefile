@@ -47,6 +47,10 @@ test: system-packages lint ## Everything: linters, types, contract, tests
 	$(BIN)/pytest -q -n 2 --ignore=tests/robustness
 	$(BIN)/pytest -q -m "not slow" tests/robustness
 
+.PHONY: minio
+minio: $(DEV) ## Build a real MinIO server for the tests, once a machine (ten minutes, needs Go)
+	@$(BIN)/python -m tests.harness.minio
+
 .PHONY: robustness
 robustness: system-packages $(DEV) ## The long runs: kills, faults, floods; prints a table and one JSON line (over an hour)
 	$(BIN)/python -m tests.robustness

@@ -32,8 +32,10 @@ _ACK_BOUND_S = {True: 10.0, False: 0.25}
 _CHANNELS = 4
 _FLOOD_FRAMES = 8000
 _FLOOD_MESSAGES = 100
-_MESSAGES = 500
-_CHUNK_S = 0.02
+# Those that never read send in real time; what they send must fit beside the floods, or nothing is learnt of these.
+_CHUNK_S = 0.2
+_CHUNK_FRAMES = 1600
+_MESSAGES = 400
 _TELL_S = 0.5
 _OPENED_SHARE = 0.95
 _OPENED_WITHIN_S = 20.0
@@ -138,7 +140,7 @@ class BadOnes:
             grpc.aio.insecure_channel(settings["target"], (*_NARROW, ("grpc.use_local_subchannel_pool", 1)))
             for _ in range(_CHANNELS)
         ]
-        self._normal = messages(_MESSAGES)
+        self._normal = messages(_MESSAGES, _CHUNK_FRAMES)
         self._floods = messages(_FLOOD_MESSAGES, _FLOOD_FRAMES)
         self._tasks: list[asyncio.Task[None]] = []
         self.opened = 0
