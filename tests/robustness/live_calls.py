@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from typing import Self
 import grpc
 import numpy as np
 from tests.harness.client import Call, Client, Tenant, reason
-from tests.harness.files import download, wav_channels
+from tests.harness.files import fetch, wav_channels
 from tests.harness.server import Server
 
 from recorder.v1 import media_pb2, recording_pb2
@@ -215,7 +216,7 @@ class Verdict:
         acknowledged: Messages of audio that were acknowledged.
         lost: Acknowledged messages that are not in the file, or were asked for again.
         changed: Messages in the file that are not what was said.
-        unfinished: Calls without a file.
+        unfinished: Calls without a file, or whose file cannot be had.
         ends: How many ended for which reason.
     """
 
@@ -312,7 +313,11 @@ class LiveCalls:
             return
         end = recording_pb2.StopReason.Name(recording.stop_reason).removeprefix("STOP_REASON_")
         verdict.ends[end] = verdict.ends.get(end, 0) + 1
-        channels = wav_channels(await asyncio.to_thread(download, recording, self.tenant))
+        answer = await asyncio.to_thread(fetch, recording.file.url, self.tenant.token())
+        if answer.status != HTTPStatus.OK:
+            verdict.unfinished += 1
+            return
+        channels = wav_channels(answer.body)
         found = channels.shape[1] // CHUNK_FRAMES
         verdict.lost += max(0, audio - found)
         verdict.changed += max(0, found - account.said)

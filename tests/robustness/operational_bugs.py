@@ -1,7 +1,9 @@
 """Bugs that the scenarios of disks, stores, peers and restarts must notice; see `planted.py` for how they get in."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from recorder_service.api import server
@@ -123,3 +125,20 @@ def ended_recordings_keep_their_encoder() -> None:
         kept.append(path)
 
     plant(AudioPath, "release", release)
+
+
+def store_errors_are_ignored() -> None:
+    """Take what S3 did not take for stored and verified."""
+    from recorder_service.storage.s3 import S3Store
+
+    real = S3Store.store
+
+    async def store(self: S3Store, key: str, source: Path, *, size_bytes: int, sha256: str) -> None:
+        with contextlib.suppress(Exception):
+            await real(self, key, source, size_bytes=size_bytes, sha256=sha256)
+
+    async def verify(_self: S3Store, _key: str, *, size_bytes: int, sha256: str) -> None:
+        """Believe it."""
+
+    plant(S3Store, "store", store)
+    plant(S3Store, "verify", verify)
