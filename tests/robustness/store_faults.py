@@ -42,15 +42,17 @@ class _Short:
     Attributes:
         made: All of them.
         refused: Why starts were refused.
+        over: Set it to have no more begun.
     """
 
     calls: LiveCalls
     made: list[LiveCall] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    over: bool = False
 
     async def run(self, every_s: float) -> None:
-        """Begin one and hang up the one before last, for ever."""
-        while True:
+        """Begin one and hang up the one before last, until `over` is set."""
+        while not self.over:
             await asyncio.sleep(every_s)
             try:
                 self.made += await self.calls.begin(1)
@@ -77,7 +79,8 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
             began_s = time.monotonic()
             await asyncio.sleep(each_s)
             during_s[fault] = p99_s(calls.waits_s(going, began_s, time.monotonic()))
-        shorter.cancel()
+        short.over = True
+        await shorter
         for call in short.made:
             call.hang_up()
         proxy.pass_through()
