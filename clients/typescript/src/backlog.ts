@@ -21,7 +21,7 @@ export function encodeRequest(sequence: number, payload: Payload): Buffer {
 export class Backlog {
   readonly #maxBytes: number;
   // Insertion order is sequence order. A request is encoded once, however often it is sent.
-  readonly #requests = new Map<number, Buffer>();
+  readonly #requests = new Map<number, { bytes: Buffer; onDurable: (() => void) | undefined }>();
   readonly #added = new Gate(false);
   readonly #room = new Gate(true);
   readonly #empty = new Gate(true);
@@ -50,13 +50,17 @@ export class Backlog {
     return this.#sizeBytes;
   }
 
-  /** Number a request and keep it; once closed, drop it. */
-  add(payload: Payload): void {
+  /**
+   * Number a request and keep it; once closed, drop it.
+   *
+   * @param onDurable - Is called when it was acknowledged.
+   */
+  add(payload: Payload, onDurable?: () => void): void {
     if (this.#closed) return;
-    const request = encodeRequest(this.#nextSequence, payload);
-    this.#requests.set(this.#nextSequence, request);
+    const bytes = encodeRequest(this.#nextSequence, payload);
+    this.#requests.set(this.#nextSequence, { bytes, onDurable });
     this.#nextSequence += 1;
-    this.#sizeBytes += request.length;
+    this.#sizeBytes += bytes.length;
     this.#settle();
     this.#added.set(true);
   }
@@ -64,9 +68,11 @@ export class Backlog {
   /** Drop everything up to and including `sequence`. */
   acknowledge(sequence: number): void {
     while (this.#firstSequence <= sequence && this.#firstSequence < this.#nextSequence) {
-      this.#sizeBytes -= this.#requests.get(this.#firstSequence)?.length ?? 0;
+      const request = this.#requests.get(this.#firstSequence);
       this.#requests.delete(this.#firstSequence);
       this.#firstSequence += 1;
+      this.#sizeBytes -= request?.bytes.length ?? 0;
+      request?.onDurable?.();
     }
     this.#settle();
   }
@@ -84,7 +90,7 @@ export class Backlog {
   async get(sequence: number, signal: AbortSignal): Promise<Buffer> {
     for (;;) {
       const request = this.#requests.get(sequence);
-      if (request !== undefined) return request;
+      if (request !== undefined) return request.bytes;
       this.#added.set(false);
       await this.#added.wait(signal);
     }

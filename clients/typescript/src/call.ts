@@ -1,6 +1,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 
 import { Backlog, type Payload } from "./backlog.js";
+import { pause } from "./backoff.js";
 import { RecorderError } from "./errors.js";
 import { type Frame, toFrameField, toFrameNumber } from "./frames.js";
 import { Gate } from "./gate.js";
@@ -12,6 +13,7 @@ import { Mailbox } from "./mailbox.js";
 import { Packer } from "./packer.js";
 
 const UNREAD_MESSAGES = 1024;
+const PARTING_MS = 2_000;
 
 /**
  * A recording that runs; `Client.recordCall` begins one. Leave it with `await using`, or with `leave` in a `finally`.
@@ -33,6 +35,7 @@ export class Call implements AsyncDisposable {
   readonly #ready = new Gate(false);
   readonly #done = new Gate(false);
   readonly #running: Promise<void>;
+  readonly #durableFrames = new Map<string, number>();
   #tail: Promise<void> = Promise.resolve();
   #flushTimer: NodeJS.Timeout | undefined;
   #failure: { error: unknown } | undefined;
@@ -47,6 +50,7 @@ export class Call implements AsyncDisposable {
     this.recordingId = start.recordingId;
     this.#messageMs = settings.messageMs;
     this.#packer = new Packer(start.legs, settings.messageMs);
+    for (const { legId } of start.legs) this.#durableFrames.set(legId, 0);
     this.#backlog = new Backlog(settings.bufferBytes);
     this.#line = new Line(start, settings, this.#backlog, server, (message) => {
       this.#messages.put(message);
@@ -76,6 +80,14 @@ export class Call implements AsyncDisposable {
   /** What ended the recording; undefined while it runs. From then on what is written is dropped. */
   get stopped(): Stopped | undefined {
     return this.#line.stopped;
+  }
+
+  /**
+   * What is safe: by leg id, the end of the furthest audio that the server has on disk, in the leg's own rate. It never
+   * decreases. It stays where it is once the recording has stopped: then `completed` tells what was kept.
+   */
+  get durableFrames(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#durableFrames);
   }
 
   /** What waits to be acknowledged, bytes: bounded by `bufferBytes` and one message. */
@@ -181,12 +193,28 @@ export class Call implements AsyncDisposable {
   }
 
   /**
-   * Give the call up. Without `close` before, the recording is interrupted: it waits for the server's resume window and
-   * is then finished with what was acknowledged. Once the recording is completed it does nothing.
+   * Wait until everything written so far is on the server's disk, or the recording has stopped.
+   *
+   * @returns A promise that rejects with the RecorderError if the call failed for good.
+   */
+  durable(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    return this.#inOrder(async () => {
+      this.#flush();
+      await this.#backlog.acknowledged(options.signal);
+      this.#check();
+    });
+  }
+
+  /**
+   * Give the call up, after two seconds at most in which what was written becomes durable. It is no hang-up: without
+   * `close` before, the recording is interrupted, waits for the server's resume window and is then finished. Once the
+   * recording is completed it does nothing. Never rejects.
    */
   async leave(): Promise<void> {
+    await this.#save();
     this.#left = true;
-    this.#leaving.abort(new RecorderError("CALL_LEFT", "the call was left before its recording was completed", { status: "CANCELLED" }));
+    const message = "the call was left before its recording was completed";
+    this.#leaving.abort(new RecorderError("CALL_LEFT", message, { status: "CANCELLED" }));
     await this.#running;
   }
 
@@ -242,7 +270,11 @@ export class Call implements AsyncDisposable {
   #flush(): void {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
-    if (!this.#packer.empty) this.#backlog.add({ case: "audio", value: this.#packer.take() });
+    if (this.#packer.empty) return;
+    const { audio, ends } = this.#packer.take();
+    this.#backlog.add({ case: "audio", value: audio }, () => {
+      for (const [legId, end] of ends) this.#durableFrames.set(legId, Math.max(end, this.#durableFrames.get(legId) ?? 0));
+    });
   }
 
   async #send(payload: Payload): Promise<void> {
@@ -251,6 +283,14 @@ export class Call implements AsyncDisposable {
     this.#backlog.add(payload);
     await this.#backlog.room();
     this.#check();
+  }
+
+  /** Let what was written become durable; a program that failed does not wait for long. */
+  async #save(): Promise<void> {
+    const saved = new AbortController();
+    const late = pause(PARTING_MS, saved.signal).catch(() => undefined);
+    await Promise.race([late, this.durable().catch(() => undefined)]);
+    saved.abort();
   }
 
   async #completed(signal: AbortSignal | undefined): Promise<Recording> {

@@ -118,25 +118,31 @@ export class Download implements AsyncIterable<Uint8Array> {
  */
 export async function downloadTo(path: string, facts: RecordingFile, from: OpenDownload, options: DownloadOptions): Promise<void> {
   const part = `${path}.part`;
-  const hash = createHash("sha256");
-  let offsetBytes = await sizeOf(part);
-  if (offsetBytes > Number(facts.sizeBytes)) {
+  const earlierBytes = await sizeOf(part);
+  if (earlierBytes > Number(facts.sizeBytes)) await rm(part);
+  try {
+    await fetchRest(part, from, options);
+  } catch (error) {
+    if (!(error instanceof RecorderError) || error.reason !== "DAMAGED") throw error;
     await rm(part);
-    offsetBytes = 0;
+    // What an earlier try left may have been of another file.
+    if (earlierBytes === 0) throw error;
+    await fetchRest(part, from, options);
   }
+  await rename(part, path);
+}
+
+async function fetchRest(part: string, from: OpenDownload, options: DownloadOptions): Promise<void> {
+  const hash = createHash("sha256");
+  const offsetBytes = await sizeOf(part);
   if (offsetBytes > 0) for await (const block of createReadStream(part)) hash.update(block as Buffer);
   const file = await open(part, "a");
   try {
     for await (const chunk of new Download(from, options, offsetBytes, hash)) await file.writeFile(chunk);
     await file.sync();
-  } catch (error) {
-    // A part that ends in another file than it began with must not be gone on with.
-    if (error instanceof RecorderError && error.reason === "DAMAGED") await rm(part);
-    throw error;
   } finally {
     await file.close();
   }
-  await rename(part, path);
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -7,6 +7,14 @@ import { AudioEncoding, type Leg } from "./gen/recorder/v1/recording_pb.js";
 /** Most bytes that the server takes in one chunk. */
 export const MAX_CHUNK_BYTES = 65_536;
 
+/** What was held. */
+export interface Packed {
+  /** As one message. */
+  readonly audio: MessageInitShape<typeof AudioSchema>;
+  /** By leg, the end of its furthest audio, in the leg's own rate. */
+  readonly ends: ReadonlyMap<string, number>;
+}
+
 interface Run {
   readonly startFrame: number;
   sizeBytes: number;
@@ -100,17 +108,19 @@ export class Packer {
   }
 
   /** Give everything held as one message and hold nothing. */
-  take(): MessageInitShape<typeof AudioSchema> {
+  take(): Packed {
     const chunks = [];
+    const ends = new Map<string, number>();
     for (const [legId, leg] of this.#legs) {
-      for (const { startFrame, pieces } of leg.runs) {
+      for (const { startFrame, sizeBytes, pieces } of leg.runs) {
         chunks.push({ legId, startFrame: BigInt(startFrame), payload: Buffer.concat(pieces) });
+        ends.set(legId, Math.max(ends.get(legId) ?? 0, startFrame + sizeBytes / leg.frameBytes));
       }
       leg.runs = [];
       leg.heldBytes = 0;
     }
     this.#due = false;
-    return { chunks };
+    return { audio: { chunks }, ends };
   }
 
   #known(legId: string): LegState {

@@ -1,11 +1,12 @@
 // A real recorder process on free loopback ports, for the tests.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 
 import { applicationToken, Client } from "recorder-client";
 
@@ -21,12 +22,18 @@ export interface Tenant {
   privateKeyPem: string;
 }
 
+interface Ports {
+  grpc_port: number;
+  http_port: number;
+  metrics_port: number;
+}
+
 /** One `recorder serve` on a data directory of its own; it can be killed and started again on it. */
 export class Server implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "recorder-ts-"));
   readonly #environment: Record<string, string>;
-  #process: ChildProcess | undefined;
-  #ports = { grpc_port: 0, http_port: 0, metrics_port: 0 };
+  #process: ChildProcessByStdio<null, Readable, null> | undefined;
+  #ports: Ports = { grpc_port: 0, http_port: 0, metrics_port: 0 };
 
   private constructor(environment: Record<string, string>) {
     this.#environment = { RECORDER_DISK_SOFT_PERCENT: "0", RECORDER_DISK_HARD_PERCENT: "0", ...environment };
@@ -57,7 +64,7 @@ export class Server implements AsyncDisposable {
     });
     this.#process = child;
     for await (const line of createInterface({ input: child.stdout })) {
-      this.#ports = JSON.parse(line) as typeof this.#ports;
+      this.#ports = JSON.parse(line) as Ports;
       return;
     }
     throw new Error(`the server ended before it served:\n${this.log.slice(-4000)}`);
