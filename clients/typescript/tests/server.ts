@@ -1,7 +1,7 @@
 // A real recorder process on free loopback ports, for the tests.
 
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -32,7 +32,8 @@ interface Ports {
 export class Server implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "recorder-ts-"));
   readonly #environment: Record<string, string>;
-  #process: ChildProcessByStdio<null, Readable, null> | undefined;
+  #log = "";
+  #process: ChildProcessByStdio<null, Readable, Readable> | undefined;
   #ports: Ports = { grpc_port: 0, http_port: 0, metrics_port: 0 };
 
   private constructor(environment: Record<string, string>) {
@@ -49,8 +50,9 @@ export class Server implements AsyncDisposable {
     return `127.0.0.1:${this.#ports.grpc_port}`;
   }
 
+  /** Everything the server wrote to standard error. */
   get log(): string {
-    return readFileSync(join(this.#folder, "log"), "utf8");
+    return this.#log;
   }
 
   /** Start again, on the same data and ports. */
@@ -60,14 +62,15 @@ export class Server implements AsyncDisposable {
     const child = spawn(RECORDER, ["serve", "--data-dir", join(this.#folder, "data"), ...ports], {
       cwd: this.#folder,
       env: { ...process.env, ...this.#environment },
-      stdio: ["ignore", "pipe", openSync(join(this.#folder, "log"), "a")],
+      stdio: ["ignore", "pipe", "pipe"],
     });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => { this.#log += text; });
     this.#process = child;
     for await (const line of createInterface({ input: child.stdout })) {
       this.#ports = JSON.parse(line) as Ports;
       return;
     }
-    throw new Error(`the server ended before it served:\n${this.log.slice(-4000)}`);
+    throw new Error(`the server ended before it served:\n${this.#log.slice(-4000)}`);
   }
 
   /** End the process, by default with SIGKILL, and wait for its end. */
