@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
-import { applicationToken, Client } from "recorder-client";
+import { applicationToken, Client, type Token } from "recorder-client";
 
 const RECORDER = process.env["RECORDER_BIN"] ?? resolve(import.meta.dirname, "../../../../.venv/bin/recorder");
 
@@ -76,7 +76,7 @@ export class Server implements AsyncDisposable {
   /** End the process, by default with SIGKILL, and wait for its end. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
     child.kill(signal);
     await once(child, "exit");
   }
@@ -93,6 +93,11 @@ export class Server implements AsyncDisposable {
   /** Connect as an application. */
   connect({ applicationId, privateKeyPem }: Tenant, target = this.target): Client {
     return new Client(target, { token: () => applicationToken(applicationId, privateKeyPem) });
+  }
+
+  /** Connect with any token. */
+  connectWith(token: Token, target = this.target): Client {
+    return new Client(target, { token });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
