@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+NODE := clients/typescript
+NODE_MODULES := $(NODE)/node_modules/.installed
 BASELINE := proto/baseline/recorder.binpb
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-package recorder-client
@@ -34,6 +36,11 @@ $(DEV): requirements/dev.lock $(RUNTIME)
 .PHONY: setup
 setup: $(DEV) ## Set up .venv for development
 
+$(NODE_MODULES): $(NODE)/package-lock.json $(NODE)/package.json
+	@echo "installing what the TypeScript client needs into $(NODE)/node_modules" >&2
+	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+	@touch $@
+
 .PHONY: demo
 demo: $(RUNTIME) ## Record a call of two voices, and check its webhook, events and file
 	@$(BIN)/python -m recorder_service.cli.demo
@@ -43,7 +50,7 @@ serve: $(RUNTIME) ## Run a server on its default ports, with its data in ./data
 	@$(BIN)/recorder serve
 
 .PHONY: test
-test: system-packages lint ## Everything: linters, types, contract, tests
+test: system-packages lint typescript ## Everything: linters, types, contract, tests
 	$(BIN)/pytest -q -n 2 --ignore=tests/robustness
 	$(BIN)/pytest -q -m "not slow" tests/robustness
 
@@ -58,6 +65,15 @@ robustness: system-packages $(DEV) ## The long runs: kills, faults, floods; prin
 .PHONY: robustness-proofs
 robustness-proofs: system-packages $(DEV) ## Every quick scenario, and that each finds the bugs planted for it (ten minutes)
 	$(BIN)/pytest -q tests/robustness
+
+.PHONY: typescript
+typescript: $(DEV) $(NODE_MODULES) ## The TypeScript client: messages up to date, types, style, tests against a server
+	cd $(NODE) && npm run --silent generate:check && npm run --silent build
+	cd $(NODE) && npm run --silent lint && npm test --silent
+
+.PHONY: typescript-proto
+typescript-proto: $(DEV) $(NODE_MODULES) ## Generate the TypeScript of the contract
+	cd $(NODE) && npm run --silent generate
 
 .PHONY: lint
 lint: $(DEV) proto-check docs-check ## Check style, types, the contract and the tables of the documentation
@@ -103,4 +119,4 @@ system-packages: ## Install the system packages that the tests use (as root; oth
 
 .PHONY: clean
 clean: ## Remove what make made, except the locks
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out $(NODE)/node_modules $(NODE)/dist

@@ -26,6 +26,7 @@ export interface RecorderErrorDetails {
 
 /** What the server refused, or what kept a request from reaching it. The only error that requests reject with. */
 export class RecorderError extends Error {
+  /** Tells it from other errors where the class is not at hand. */
   override readonly name = "RecorderError";
   /**
    * A value of `recorder.v1.ErrorReason` without its prefix, `INVALID_FIELD` say. Where no Recorder answered (no

@@ -8,6 +8,7 @@ export type WebhookFault = "missing" | "malformed" | "signature" | "payload" | "
 
 /** The webhook is not to be trusted: answer 401 and do nothing else. */
 export class WebhookRejected extends Error {
+  /** Tells it from other errors where the class is not at hand. */
   override readonly name = "WebhookRejected";
   /** What is wrong. */
   readonly reason: WebhookFault;
