@@ -72,7 +72,8 @@ export class Subscription implements AsyncIterable<Event> {
       try {
         for await (const { payload } of this.#openFeed(this.#request(), signal)) {
           this.#heard();
-          this.#cursor = payload.value?.cursor ?? this.#cursor;
+          const cursor = payload.value?.cursor ?? "";
+          if (cursor !== "") this.#cursor = cursor;
           if (payload.case === "event") yield payload.value;
         }
       } catch (error) {
