@@ -37,31 +37,41 @@ func (c *Client) Download(
 }
 
 // DownloadFile downloads a finished file to a path. Until it is whole and checked it is in path + ".part", from which a
-// later DownloadFile goes on.
+// later DownloadFile goes on. If that turns out to be the beginning of another file, all is downloaded anew.
 func (c *Client) DownloadFile(
 	ctx context.Context, recordingID, path string, options DownloadOptions,
 ) (*recorderv1.RecordingFile, error) {
-	part, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer part.Close()
-	download := c.newDownload(recordingID, part, options)
-	if download.offset, err = io.Copy(download.hash, part); err != nil {
-		return nil, err
-	}
-	file, err := download.run(ctx)
-	if isDamaged(err) {
-		// Nobody can go on from this.
-		return nil, errors.Join(err, os.Remove(part.Name()))
+	file, begun, err := c.downloadPart(ctx, recordingID, path+".part", options)
+	if begun && isDamaged(err) {
+		file, _, err = c.downloadPart(ctx, recordingID, path+".part", options)
 	}
 	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(part.Sync(), part.Close()); err != nil {
 		return nil, err
 	}
 	return file, os.Rename(path+".part", path)
+}
+
+// downloadPart goes on with a part; begun says that there was one. A damaged one is removed.
+func (c *Client) downloadPart(
+	ctx context.Context, recordingID, path string, options DownloadOptions,
+) (file *recorderv1.RecordingFile, begun bool, err error) {
+	part, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, part.Close()) }()
+	download := c.newDownload(recordingID, part, options)
+	if download.offset, err = io.Copy(download.hash, part); err != nil {
+		return nil, false, err
+	}
+	begun = download.offset > 0
+	if file, err = download.run(ctx); err == nil {
+		return file, begun, part.Sync()
+	}
+	if isDamaged(err) {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return nil, begun, err
 }
 
 func (c *Client) newDownload(recordingID string, to io.Writer, options DownloadOptions) *download {
@@ -149,7 +159,8 @@ func (d *download) check() error {
 	return nil
 }
 
+// isDamaged says whether what is there is not the file's beginning: its hash is wrong, or it is longer.
 func isDamaged(err error) bool {
 	var known *Error
-	return errors.As(err, &known) && known.Reason == reasonDamaged
+	return errors.As(err, &known) && (known.Reason == reasonDamaged || known.Metadata["field"] == "offset_bytes")
 }

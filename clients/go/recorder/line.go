@@ -63,13 +63,22 @@ func (l *line) run(ctx context.Context) error {
 		case errors.As(err, &failure) && failure.Reason == reasonNotLive:
 			return l.catchUp(ctx)
 		default:
-			l.log.WarnContext(ctx, "line lost, resuming", "recording_id", l.start.GetRecordingId(), "error", err)
+			l.tellLost(ctx, err)
 			err = l.reconnecting.wait(ctx, err)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// tellLost logs a lost line once, and the tries after that only for debugging.
+func (l *line) tellLost(ctx context.Context, err error) {
+	level := slog.LevelWarn
+	if !l.reconnecting.failingSince.IsZero() {
+		level = slog.LevelDebug
+	}
+	l.log.Log(ctx, level, "line lost, resuming", "recording_id", l.start.GetRecordingId(), "error", err)
 }
 
 // connect holds one stream until the recording is completed or the stream breaks, and says why it broke.

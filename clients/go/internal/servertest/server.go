@@ -68,12 +68,14 @@ func binary(t testing.TB) string {
 	return ""
 }
 
-// Run starts the process, on the same ports as the last time, and waits until it serves.
-func (s *Server) Run() {
+// Run starts the process, on the same ports as the last time, and waits until it serves; arguments are more of its
+// options.
+func (s *Server) Run(arguments ...string) {
 	s.t.Helper()
-	command := exec.Command(s.binary, "serve", "--data-dir", s.dataDir,
+	options := []string{"serve", "--data-dir", s.dataDir,
 		"--grpc-port", fmt.Sprint(s.ports.GRPC), "--http-port", fmt.Sprint(s.ports.HTTP),
-		"--metrics-port", fmt.Sprint(s.ports.Metrics))
+		"--metrics-port", fmt.Sprint(s.ports.Metrics)}
+	command := exec.Command(s.binary, append(options, arguments...)...)
 	// Tests run on whatever disk there is.
 	command.Env = append(os.Environ(), "RECORDER_DISK_SOFT_PERCENT=0", "RECORDER_DISK_HARD_PERCENT=0")
 	command.Stderr = s.log
@@ -104,10 +106,10 @@ func (s *Server) Kill() {
 }
 
 // KillAndRun is a crash and the restart after it.
-func (s *Server) KillAndRun() {
+func (s *Server) KillAndRun(arguments ...string) {
 	s.t.Helper()
 	s.Kill()
-	s.Run()
+	s.Run(arguments...)
 }
 
 // TerminateAndRun is an orderly restart: SIGTERM, which drains.
