@@ -35,7 +35,8 @@ unformatted=$(gofmt -l .)
 # Everything is compiled once, with the race detector: its own flags would compile all packages once more.
 export RECORDER_BIN="${RECORDER_BIN:-$root/.venv/bin/recorder}"
 go build -modfile=tools/go.mod -o "$work/staticcheck" honnef.co/go/tools/cmd/staticcheck
-export GOFLAGS="${GOFLAGS:-} -race"
+GOFLAGS="$(go env GOFLAGS) -race"
+export GOFLAGS
 go vet ./...
 "$work/staticcheck" ./...
 go test -vet=off ./...

@@ -19,7 +19,7 @@ from tests.clients.conformance import (
 )
 
 _MODULE = Path(__file__).parents[2] / "clients" / "go"
-_BUILD_TIMEOUT_S = 300
+_BUILD_TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +36,26 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
     return [str(program)]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=name_of)
 def test_scenario_ends_with_the_reference_file(bench: Bench, driver: Sequence[str], scenario: Scenario) -> None:
     """Whatever happens on the way, the file is that of an undisturbed call."""
     check_scenario(bench, driver, scenario)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_five_kills_in_a_call_leave_the_undisturbed_file(bench: Bench, driver: Sequence[str]) -> None:
     """The server is killed five times during a call of 60 s."""
     check_five_kills(bench, driver)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_refusals_are_one_typed_error(bench: Bench, driver: Sequence[str]) -> None:
     """A wrong target and a wrong key say what is wrong, and whether to try again."""
     check_refusals(bench, driver)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_full_server_is_one_typed_error(full_bench: Bench, driver: Sequence[str]) -> None:
     """A server without room says so."""
     check_full_server(full_bench, driver)

@@ -5,43 +5,55 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
+	"os"
 
 	"github.com/recorder-project/recorder/clients/go/recorder"
 	recorderv1 "github.com/recorder-project/recorder/clients/go/recorder/v1"
 )
 
-type packet struct {
-	timestamp int64
-	payload   []byte
-}
-
-// Five lines record a call, once there is a client.
+// Records what a telephone line gives, from the application's key to the finished file.
 func ExampleClient_RecordCall() {
-	record := func(ctx context.Context, client *recorder.Client, packets <-chan packet) (*recorderv1.Recording, error) {
-		leg := &recorderv1.Leg{
-			LegId: "caller", Role: recorderv1.LegRole_LEG_ROLE_CALLER,
-			Encoding: recorderv1.AudioEncoding_AUDIO_ENCODING_MULAW, SampleRateHz: 8000,
-		}
-		start := &recorderv1.StartCall{Legs: []*recorderv1.Leg{leg}, Options: recorder.RecordAction{EndOnSilence: 3}.Start()}
-		call, err := client.RecordCall(ctx, start, recorder.CallOptions{})
-		if err != nil {
-			return nil, err
-		}
-		defer call.Abandon()
-		for packet := range packets {
-			frames := map[string]int64{"caller": packet.timestamp}
-			if err := call.WriteAt(ctx, map[string][]byte{"caller": packet.payload}, frames); err != nil {
-				return nil, err
-			}
-		}
-		if err := call.Close(ctx); err != nil {
-			return nil, err
-		}
-		return call.Completed(ctx)
+	ctx := context.Background()
+	key, err := os.ReadFile("private.pem")
+	if err != nil {
+		log.Fatal(err)
 	}
-	_ = record
+	tokens, err := recorder.ApplicationTokens("2c4f0e1a-6d9e-4a5b-9f0e-9b8a1c2d3e4f", key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := recorder.Connect("127.0.0.1:50051", recorder.Config{Token: tokens})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	leg := &recorderv1.Leg{
+		LegId: "caller", Role: recorderv1.LegRole_LEG_ROLE_CALLER,
+		Encoding: recorderv1.AudioEncoding_AUDIO_ENCODING_MULAW, SampleRateHz: 8000,
+	}
+	start := &recorderv1.StartCall{Legs: []*recorderv1.Leg{leg}, Options: recorder.RecordAction{EndOnSilence: 3}.Start()}
+	call, err := client.RecordCall(ctx, start, recorder.CallOptions{})
+	if err != nil {
+		log.Panic(err)
+	}
+	defer call.Abandon()
+	packet := make([]byte, 160)
+	for call.Stopped() == nil {
+		if _, err := io.ReadFull(os.Stdin, packet); err != nil {
+			break
+		}
+		if err := call.Write(ctx, map[string][]byte{"caller": packet}); err != nil {
+			log.Panic(err)
+		}
+	}
+	if err := call.Close(ctx); err != nil {
+		log.Panic(err)
+	}
+	recording, err := call.Completed(ctx)
+	log.Println(recording.GetFile().GetUrl(), err)
 }
 
 // Refusals have a reason, facts, and say whether a retry helps.
@@ -65,17 +77,19 @@ func ExampleRecordAction() {
 
 // Events are kept track of by their cursor.
 func ExampleClient_Subscribe() {
-	follow := func(ctx context.Context, client *recorder.Client) {
-		feed := client.Subscribe(nil, recorder.SubscribeOptions{})
-		for event, err := range feed.Events(ctx) {
-			if err != nil {
-				log.Printf("ended at %s: %v", feed.Cursor(), err)
-				return
-			}
-			log.Print(event.GetType(), " ", event.GetRecording().GetRecordingId())
-		}
+	client, err := recorder.Connect("127.0.0.1:50051", recorder.Config{Token: recorder.StaticToken("...")})
+	if err != nil {
+		log.Fatal(err)
 	}
-	_ = follow
+	defer client.Close()
+	feed := client.Subscribe(nil, recorder.SubscribeOptions{})
+	for event, err := range feed.Events(context.Background()) {
+		if err != nil {
+			log.Printf("ended at %s: %v", feed.Cursor(), err)
+			return
+		}
+		log.Print(event.GetType(), " ", event.GetRecording().GetRecordingId())
+	}
 }
 
 // A webhook is only believed once its signature and its content were checked.

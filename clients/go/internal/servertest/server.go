@@ -55,7 +55,7 @@ func binary(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("RECORDER_BIN")
 	if path == "" {
-		path, _ = filepath.Abs("../../../.venv/bin/recorder")
+		path = developmentServer()
 	}
 	if _, err := os.Stat(path); err == nil {
 		return path
@@ -66,6 +66,19 @@ func binary(t testing.TB) string {
 	}
 	t.Skip(missing)
 	return ""
+}
+
+// developmentServer is the command that `make setup` installs, in a folder above the tests'.
+func developmentServer() string {
+	folder, _ := os.Getwd()
+	for folder != filepath.Dir(folder) {
+		path := filepath.Join(folder, ".venv", "bin", "recorder")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+		folder = filepath.Dir(folder)
+	}
+	return ".venv/bin/recorder"
 }
 
 // Run starts the process, on the same ports as the last time, and waits until it serves; arguments are more of its
