@@ -50,7 +50,7 @@ serve: $(RUNTIME) ## Run a server on its default ports, with its data in ./data
 	@$(BIN)/recorder serve
 
 .PHONY: test
-test: system-packages lint typescript ## Everything: linters, types, contract, tests
+test: system-packages lint typescript go ## Everything: linters, types, contract, tests
 	$(BIN)/pytest -q -n 2 --ignore=tests/robustness
 	$(BIN)/pytest -q -m "not slow" tests/robustness
 
@@ -95,6 +95,14 @@ proto-check: $(DEV) ## Check the contract: style, compatibility with its baselin
 	$(BIN)/buf lint proto
 	$(BIN)/buf breaking proto --against $(BASELINE)
 	$(BIN)/python proto/generate.py --check
+
+.PHONY: go
+go: $(DEV) ## Check the Go client: stubs, vet, staticcheck, tests with the race detector
+	clients/go/check.sh
+
+.PHONY: go-proto
+go-proto: $(DEV) ## Generate the Go stubs of the contract
+	clients/go/check.sh --generate
 
 .PHONY: baseline
 baseline: $(DEV) ## Take the contract as it stands as what must not be broken (with a release)
