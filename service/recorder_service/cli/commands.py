@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from recorder_service.cli import applications, events, record, recordings, serve, token, webhooks
+from recorder_service.cli import applications, check, events, record, recordings, serve, token, webhooks
 from recorder_service.cli.session import Session
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("serve")(serve.serve)
 app.add_typer(applications.app, name="app")
 app.command("token")(token.token)
 app.command("record")(record.record)
+app.command("check")(check.check)
 app.command("events")(events.events)
 app.add_typer(recordings.app, name="recordings")
 app.add_typer(webhooks.app, name="webhooks")

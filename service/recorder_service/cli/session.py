@@ -52,7 +52,7 @@ class Session:
         """Prepare a client with the best token there is; must be called on the event loop."""
         from recorder.channel import connect
 
-        return connect(self.server, token=self.token_supplier(as_admin=as_admin), tls=self._tls())
+        return connect(self.server, token=self.token_supplier(as_admin=as_admin), tls=self.tls())
 
     def token_supplier(self, *, as_admin: bool = False) -> Callable[[], str]:
         """Choose who asks: the admin where needed, else the token, the application's key, or the admin after all.
@@ -89,7 +89,12 @@ class Session:
                 raise wrong_usage(f"cannot read {path}: {error.strerror}", "give --admin-token TOKEN") from None
             raise CommandFailed("no token was given", reason="MISSING_TOKEN") from None
 
-    def _tls(self) -> "Tls | None":
+    def tls(self) -> "Tls | None":
+        """Give what the connection is encrypted with; None is plain text.
+
+        Raises:
+            CommandFailed: If a file cannot be read, or one of the two of a certificate is missing.
+        """
         if self.tls_ca is None and self.tls_cert is None:
             return None
         if (self.tls_cert is None) != (self.tls_key is None):

@@ -32,7 +32,7 @@ def leg(path: Path, channels: int = 1) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "app", "app rotate", "recordings", "webhooks", "record", "events", "serve", "token"]
+    "command", ["", "app", "app rotate", "recordings", "webhooks", "record", "check", "events", "serve", "token"]
 )
 def test_every_command_has_help(recorder: Recorder, command: str) -> None:
     """--help works everywhere and needs no server."""

@@ -1,0 +1,47 @@
+"""`recorder check` against a real server, as `helm test` and an operator run it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.harness.client import Client
+from tests.harness.server import Server
+
+
+def check(server: Server, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "recorder_service", "--server", f"127.0.0.1:{server.ports.grpc}", *arguments]
+    return subprocess.run([*command, "check"], cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+
+
+async def test_check_tells_that_what_was_sent_came_back(server: Server, client: Client, tmp_path: Path) -> None:
+    """One line of JSON; neither the application nor a file of it is left."""
+    ended = check(server, tmp_path, "--admin-token", server.admin_token)
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert (told["identical"], told["duration_ms"]) == (True, 2000)
+    listed = subprocess.run(
+        [sys.executable, "-m", "recorder_service", "--server", f"127.0.0.1:{server.ports.grpc}", "app", "list"],
+        cwd=tmp_path,
+        env={"RECORDER_ADMIN_TOKEN": server.admin_token, "RECORDER_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert '"check ' not in listed.stdout
+
+
+def test_check_of_a_server_that_is_away_fails_in_one_line(server: Server, tmp_path: Path) -> None:
+    """What `helm test` shows."""
+    command = [sys.executable, "-m", "recorder_service", "--server", "127.0.0.1:1", "--admin-token", "x" * 40, "check"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_check_with_a_wrong_token_fails(server: Server, tmp_path: Path) -> None:
+    """The refusal is told with what to type."""
+    ended = check(server, tmp_path, "--admin-token", "x" * 40)
+    assert ended.returncode == 1
+    assert "recorder:" in ended.stderr
