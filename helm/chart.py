@@ -28,7 +28,8 @@ OWNED = frozenset({
     "tls_cert", "tls_key", "tls_client_ca", "admin_token", "drain_grace_s", "webhook_allow_cidrs",
     "s3_endpoint", "s3_bucket", "s3_region", "s3_prefix", "s3_access_key", "s3_secret_key", "s3_credentials",
     "s3_addressing", "s3_ca_file", "s3_encryption", "s3_kms_key_id", "s3_read_back",
-    "database_url", "cluster_secret", "advertise_address", "role", "workers",
+    "config", "node_dir", "files_dir", "metrics_host", "reuse_port", "supervised", "database_url", "role", "workers",
+    "cluster_address", "cluster_host", "cluster_secret", "cluster_ca",
 })  # fmt: skip
 
 

@@ -36,7 +36,10 @@
 {{- end }}
 {{- end -}}
 
+{{- /* What a serving pod is given: (dict "context" $ "role" "all"). */ -}}
 {{- define "recorder.environment" -}}
+{{- $role := .role -}}
+{{- with .context -}}
 - {name: RECORDER_DATA_DIR, value: /data}
 - {name: RECORDER_HOST, value: {{ .Values.listenAddress | quote }}}
 - {name: RECORDER_GRPC_PORT, value: "50051"}
@@ -61,11 +64,18 @@
 - name: RECORDER_CLUSTER_SECRET
   valueFrom:
     secretKeyRef: {name: {{ include "recorder.clusterSecret" . | quote }}, key: {{ .Values.clusterSecret.key | quote }}}
+{{- if include "recorder.tlsSecret" . }}
+- {name: RECORDER_CLUSTER_CA, value: /etc/recorder/tls/ca.crt}
+{{- end }}
+{{- if has $role (list "all" "ingest") }}
+# Where the pods that do not own a call pass its requests on to.
 - name: POD_NAME
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
-- name: RECORDER_ADVERTISE_ADDRESS
-  value: "$(POD_NAME).{{ include "recorder.headlessName" . }}.{{ .Release.Namespace }}.svc:50051"
+- name: RECORDER_CLUSTER_HOST
+  value: "$(POD_NAME).{{ include "recorder.headlessName" . }}.{{ .Release.Namespace }}.svc"
+- {name: RECORDER_CLUSTER_ADDRESS, value: {{ printf (ternary "[%s]:50052" "%s:50052" (contains ":" .Values.listenAddress)) .Values.listenAddress | quote }}}
+{{- end }}
 {{- end }}
 {{- if include "recorder.s3Endpoint" . }}
 {{ include "recorder.s3Environment" . }}
@@ -79,4 +89,5 @@
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
 {{- end -}}

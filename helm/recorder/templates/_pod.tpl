@@ -107,15 +107,16 @@ spec:
         - --workers={{ int $values.workers }}
         {{- end }}
       env:
-        {{- include "recorder.environment" $ | nindent 8 }}
+        {{- include "recorder.environment" (dict "context" $ "role" .role) | nindent 8 }}
       ports:
         {{- if ne .role "dispatcher" }}
-        {{- if ne .role "http" }}
         - {name: grpc, containerPort: 50051}
         {{- end }}
-        {{- if ne .role "ingest" }}
+        {{- if has .role (list "all" "http") }}
         - {name: http, containerPort: 8080}
         {{- end }}
+        {{- if and .journal (include "recorder.databaseSecret" $) }}
+        - {name: cluster, containerPort: 50052}
         {{- end }}
         - {name: operations, containerPort: 9464}
       startupProbe:
@@ -155,7 +156,8 @@ spec:
     - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
     {{- with include "recorder.tlsSecret" $ }}
     - name: tls
-      secret: {secretName: {{ . | quote }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}], defaultMode: 0440}
+      # Pods of a cluster know each other by the authority of their certificates: ca.crt.
+      secret: {secretName: {{ . | quote }}, defaultMode: 0440}
     {{- end }}
     {{- with $values.tls.clientCa }}
     {{- if .existingSecret }}

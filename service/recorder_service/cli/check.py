@@ -6,7 +6,7 @@ import math
 import struct
 import time
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +31,9 @@ _NCCO = {"action": "record", "format": "wav"}
 def check(
     context: typer.Context,
     *,
+    record_to: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Send the call there, where --server takes none.")
+    ] = None,
     timeout_s: Annotated[float, typer.Option(min=1, help="Longest time for everything, s.")] = 60,
 ) -> None:
     """Record two seconds on the server, download them, compare, and remove them again.
@@ -40,13 +43,21 @@ def check(
     """
     from recorder_service.cli.output import print_json
 
-    print_json(run(_check(session_of(context), timeout_s)))
+    print_json(run(_check(session_of(context), record_to, timeout_s)))
 
 
-async def _check(session: Session, timeout_s: float) -> dict[str, Any]:
+async def _check(session: Session, record_to: str | None, timeout_s: float) -> dict[str, Any]:
+    from recorder.channel import connect
+
+    tls = session.tls()
     try:
-        async with asyncio.timeout(timeout_s), _client(session) as client:
-            return await _record_and_compare(client)
+        async with (
+            asyncio.timeout(timeout_s),
+            _token(session) as token,
+            connect(session.server, token=token, tls=tls) as reader,
+            connect(record_to or session.server, token=token, tls=tls) as caller,
+        ):
+            return await _record_and_compare(caller, reader)
     except TimeoutError:
         raise CommandFailed(
             f"the check took longer than {timeout_s:g} s",
@@ -57,16 +68,14 @@ async def _check(session: Session, timeout_s: float) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _client(session: Session) -> "AsyncIterator[Client]":
-    """Give a client that acts for an application: the one that was named, or one made for the check."""
-    from recorder.channel import connect
+async def _token(session: Session) -> "AsyncIterator[Callable[[], str]]":
+    """Give who acts for an application: the one that was named, or one made for the check."""
     from recorder.tokens import application_token
     from recorder.v1.application_pb2 import Application
     from recorder.v1.application_service_pb2 import CreateApplicationRequest, DeleteApplicationRequest
 
     if session.token is not None or session.key_file is not None:
-        async with session.connect() as client:
-            yield client
+        yield session.token_supplier()
         return
     if session.application_id is not None:
         raise wrong_usage("--application needs its key", "add --key FILE, or leave --application out")
@@ -75,29 +84,26 @@ async def _client(session: Session) -> "AsyncIterator[Client]":
         made = await admin.unary(admin.applications.CreateApplication, request)
         identifier, key = made.application.application_id, made.private_key_pem
         try:
-            async with connect(
-                session.server, token=lambda: application_token(identifier, key), tls=session.tls()
-            ) as client:
-                yield client
+            yield lambda: application_token(identifier, key)
         finally:
             await admin.unary(admin.applications.DeleteApplication, DeleteApplicationRequest(application_id=identifier))
 
 
-async def _record_and_compare(client: "Client") -> dict[str, Any]:
+async def _record_and_compare(caller: "Client", reader: "Client") -> dict[str, Any]:
     from recorder.v1.recording_pb2 import RECORDING_STATE_AVAILABLE, RecordingState
 
     sent = _tone()
-    recording, available_s = await _call(client, sent)
+    recording, available_s = await _call(caller, sent)
     if recording.state != RECORDING_STATE_AVAILABLE:
         state = RecordingState.Name(recording.state).removeprefix("RECORDING_STATE_").lower()
         raise CommandFailed(f"the recording ended as {state}: {recording.failure}", hint="look at the server's log")
     try:
         began_s = time.monotonic()
-        received = await _download(client, recording.recording_id)
+        received = await _download(reader, recording.recording_id)
         download_s = time.monotonic() - began_s
         _compare(sent, received)
     finally:
-        await _remove(client, recording.recording_id)
+        await _remove(reader, recording.recording_id)
     return {
         "recording_id": recording.recording_id,
         "duration_ms": recording.file.duration.ToMilliseconds(),
