@@ -68,15 +68,14 @@ class Chart:
 
     helm: Path
     directory: Path
+    chart: Path = CHART
 
-    def run(
-        self, command: str, values: Object | Path | None, version: str = VERSIONS[-1], *arguments: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, values: Object | Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of Helm on the chart."""
         file = str(values) if isinstance(values, Path) else "-"
-        name = [RELEASE] if command == "template" else []
+        name = [] if command == "lint" else [RELEASE]
         return subprocess.run(
-            [self.helm, command, *name, CHART, "--namespace", NAMESPACE, "--kube-version", version, "-f", file, *arguments],
+            [self.helm, command, *name, self.chart, "--namespace", NAMESPACE, "-f", file, *arguments],
             input=None if isinstance(values, Path) else yaml.safe_dump(values or {}),
             cwd=self.directory,
             # Nothing of the surroundings: no configuration, no cluster.
@@ -89,7 +88,7 @@ class Chart:
 
     def render(self, values: Object | Path | None = None, version: str = VERSIONS[-1]) -> Rendered:
         """Render the chart; it must not be refused."""
-        done = self.run("template", values, version)
+        done = self.run("template", values, "--kube-version", version)
         assert done.returncode == 0, done.stderr
         return Rendered(done.stdout, [one for one in yaml.load_all(done.stdout, Loader=UniqueKeys) if one])
 
