@@ -9,8 +9,8 @@ WORKDIR /build
 COPY requirements/runtime.lock requirements/runtime.lock
 # Whatever is built later is built with what the lock names.
 RUN python -m venv /tools \
-    && /tools/bin/pip install --quiet --require-hashes --only-binary=:all: -r requirements/runtime.lock \
-    && /tools/bin/pip download --quiet --require-hashes --only-binary=:all: -r requirements/runtime.lock -d /wheels
+    && /tools/bin/pip download --quiet --require-hashes --only-binary=:all: -r requirements/runtime.lock -d /wheels \
+    && /tools/bin/pip install --quiet --no-index --find-links=/wheels --no-compile hatchling
 COPY pyproject.toml README.md LICENSE ./
 COPY clients/python clients/python
 COPY service service

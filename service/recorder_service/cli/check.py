@@ -1,7 +1,6 @@
 """`recorder check`: record a short call on a running server, download it and compare it with what was sent."""
 
 import asyncio
-import io
 import math
 import struct
 import time
@@ -139,9 +138,9 @@ async def _download(client: "Client", recording_id: str) -> bytes:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "check.wav"
         await download_over_grpc(client, recording_id, path)
-        content = path.read_bytes()
-    with wave.open(io.BytesIO(content)) as file:
-        return file.readframes(file.getnframes())
+        with wave.open(str(path)) as file:
+            samples: bytes = file.readframes(file.getnframes())
+    return samples
 
 
 async def _remove(client: "Client", recording_id: str) -> None:
