@@ -58,6 +58,10 @@ test: system-packages lint typescript go ## Everything: linters, types, contract
 minio: $(DEV) ## Build a real MinIO server for the tests, once a machine (ten minutes, needs Go)
 	@$(BIN)/python -m tests.harness.minio
 
+.PHONY: go-tools
+go-tools: $(DEV) ## Build Helm and the decoders that the chart's tests use, once a machine (five minutes, needs Go)
+	@$(BIN)/python -m tests.harness.go_tools
+
 .PHONY: robustness
 robustness: system-packages $(DEV) ## The long runs: kills, faults, floods; prints a table and one JSON line (over an hour)
 	$(BIN)/python -m tests.robustness
@@ -76,7 +80,7 @@ typescript-proto: $(DEV) $(NODE_MODULES) ## Generate the TypeScript of the contr
 	cd $(NODE) && npm run --silent generate
 
 .PHONY: lint
-lint: $(DEV) proto-check docs-check ## Check style, types, the contract and the tables of the documentation
+lint: $(DEV) proto-check docs-check chart-check ## Check style, types, the contract and what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -115,6 +119,14 @@ docs-check: $(DEV) ## Check that the generated tables of the documentation are u
 .PHONY: docs
 docs: $(DEV) ## Write the tables of the documentation from the code
 	$(BIN)/python docs/tables.py
+
+.PHONY: chart-check
+chart-check: $(DEV) ## Check that the chart's README and schema are up to date
+	$(BIN)/python helm/chart.py --check
+
+.PHONY: chart
+chart: $(DEV) ## Write the chart's README and schema from its values and the service's settings
+	$(BIN)/python helm/chart.py
 
 .PHONY: lock
 lock: $(DEV) ## Resolve the requirements anew and write the lock files

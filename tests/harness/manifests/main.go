@@ -39,7 +39,7 @@ func run(arguments []string) error {
 }
 
 func compose(files []string) error {
-	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithDotEnv, cli.WithProfiles([]string{"*"}))
+	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv, cli.WithProfiles([]string{"*"}))
 	if err != nil {
 		return err
 	}
