@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.helm.conftest import CHART, ROOT, Chart, Rendered, pod_specs, variables
+from tests.helm.conftest import CHART, ROOT, SCENARIOS, Chart, Rendered, pod_specs, variables
 
 from recorder_service.config import ENVIRONMENT_PREFIX, Settings, load_settings
 
@@ -52,8 +52,29 @@ def test_files_name_settings_that_the_service_has(path: str) -> None:
     assert named <= known() | expected()
 
 
-def test_chart_gives_values_that_the_settings_take(chart: Chart, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The typed settings read a rendered environment, and it says what the values said."""
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_serving_pod_is_given_what_the_settings_take(
+    renderings: dict[str, Rendered], monkeypatch: pytest.MonkeyPatch, scenario: str
+) -> None:
+    """The typed settings read each rendered environment, with the flags of `recorder serve`, and refuse nothing."""
+    secrets = {f"{ENVIRONMENT_PREFIX}DATABASE_URL": "postgresql://user:password@host:5432/recorder"}
+    served = 0
+    for _, pod in pod_specs(renderings[scenario]):
+        container = pod["containers"][0]
+        if container.get("args", [""])[0] != "serve":
+            continue
+        with monkeypatch.context() as patch:
+            for name, variable in variables(container).items():
+                patch.setenv(name, variable.get("value", secrets.get(name, "s" * 48)).replace("$(POD_NAME)", "calls-0"))
+            flags = dict(argument.removeprefix("--").split("=") for argument in container["args"][1:])
+            settings = load_settings(**flags)
+        assert settings.drain_grace_s <= pod["terminationGracePeriodSeconds"] - 15
+        served += 1
+    assert served == (3 if scenario == "everything" else 1)
+
+
+def test_settings_say_what_the_values_said(chart: Chart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a values file to the typed settings."""
     rendered = chart.render(
         {"settings": {"max_live_recordings": 7, "ack_interval_s": 0.25}, "drain": {"graceSeconds": 90}}
     )
