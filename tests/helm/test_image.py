@@ -22,7 +22,7 @@ from tests.helm.conftest import ROOT
 
 DOCKERFILE = ROOT / "Dockerfile"
 BUILD, IMAGE = stages(DOCKERFILE.read_text())
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -73,7 +73,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     environment |= BUILD.environment
     root = CleanRoot(directory, tools=True, network=True)
     for one in BUILD.all("RUN"):
-        done = root.run(one.rest, environment, BUILD.all("WORKDIR")[0].rest, timeout_s=400)
+        done = root.run(one.rest, environment, BUILD.all("WORKDIR")[0].rest, timeout_s=800)
         assert done.returncode == 0, f"{one.rest}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
     yield directory
     shutil.rmtree(directory)
