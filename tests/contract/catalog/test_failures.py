@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tests.contract.catalog.values import a_recording, an_application
 
 from recorder_service.catalog.catalog import Catalog
+from recorder_service.catalog.engine import DatabaseOptions
 from recorder_service.catalog.filters import EventFilter
 from recorder_service.domain.application import Application
 from recorder_service.errors import Overloaded, Reason, Unavailable
@@ -27,7 +28,7 @@ async def test_locked_database_is_unavailable_and_recovers(
     catalog: Catalog, catalog_url: str, held: sqlite3.Connection
 ) -> None:
     """A write that finds the database locked for too long says when to try again; later ones work."""
-    impatient = await Catalog.open(catalog_url, busy_timeout_s=0.05)
+    impatient = await Catalog.open(catalog_url, DatabaseOptions(busy_timeout_s=0.05))
     held.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as caught:
         await impatient.applications.create(an_application())
