@@ -91,6 +91,18 @@ class Settings(BaseSettings):
     mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")
     mp3_quality: int = Field(5, ge=0, le=9, description="LAME quality: 0 is best, 9 is fastest.")
 
+    database_url: SecretStr | None = Field(
+        None,
+        description="Database of the catalog: `postgresql://user:password@host:port/database` or `sqlite:///file`; by "
+        "default `DATA_DIR/catalog.db`.",
+    )
+    database_connections: int = Field(
+        10, ge=2, le=1000, description="Most connections to PostgreSQL of one node, beside one that listens."
+    )
+    migrate: bool | None = Field(
+        None, description="Whether a start may migrate the catalog; by default on SQLite only."
+    )
+
     s3_endpoint: str = Field(
         "", description="S3 store for finished files, `http(s)://host[:port]`; empty keeps them in `DATA_DIR/files`."
     )
@@ -143,6 +155,13 @@ class Settings(BaseSettings):
                 "RECORDER_ALLOW_PLAINTEXT=true if something in front of Recorder encrypts"
             )
         return self
+
+
+def catalog_url(settings: Settings) -> str:
+    """Return the URL of the catalog's database; it may hold a password."""
+    if settings.database_url is None:
+        return f"sqlite:///{settings.data_dir.absolute() / 'catalog.db'}"
+    return settings.database_url.get_secret_value()
 
 
 def s3_settings(settings: Settings) -> S3Settings | None:

@@ -200,7 +200,17 @@ def _initialise(directory: Path, password: str) -> None:
     secret = directory / "password"
     secret.touch(mode=0o600)
     secret.write_text(password)
-    options = ["--username", USER, "--auth", "scram-sha-256", "--pwfile", str(secret), "--no-sync", "--encoding", "UTF8"]
+    options = [
+        "--username",
+        USER,
+        "--auth",
+        "scram-sha-256",
+        "--pwfile",
+        str(secret),
+        "--no-sync",
+        "--encoding",
+        "UTF8",
+    ]
     command = [*_prefix(), str(programs() / "initdb"), "-D", str(directory / "data"), "--locale", "C.UTF-8", *options]
     done = subprocess.run(command, capture_output=True, check=False, cwd=directory, timeout=_START_TIMEOUT_S)
     if done.returncode:

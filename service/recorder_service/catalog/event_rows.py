@@ -21,9 +21,7 @@ _FIND = sa.select(events).where(
     events.c.event_id == sa.bindparam("this_event"), events.c.recording_id == sa.bindparam("this_recording")
 )
 _INSERT = (
-    events.insert()
-    .values(transaction_id=current_transaction())
-    .returning(events.c.transaction_id, events.c.position)
+    events.insert().values(transaction_id=current_transaction()).returning(events.c.transaction_id, events.c.position)
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from recorder_service.catalog.engine import Database
+from recorder_service.catalog.engine import Database, DatabaseOptions, open_database
 from recorder_service.catalog.tables import SCHEMA_VERSION, events, feed
 from recorder_service.errors import Reason, StartupError
 
@@ -40,6 +40,24 @@ async def read_schema(database: Database) -> SchemaState:
         Unavailable: CATALOG_FAILED.
     """
     return SchemaState(await database.write(_version))
+
+
+async def bring_up_to_date(url: str, *, check: bool) -> tuple[SchemaState, SchemaState]:
+    """Migrate the database of a URL, or only look whether that is due; return its state before and after.
+
+    Raises:
+        StartupError: INVALID_CONFIGURATION, if the URL cannot be used; SCHEMA_TOO_NEW.
+        Unavailable: CATALOG_FAILED.
+    """
+    database = await open_database(url, DatabaseOptions())
+    try:
+        before = await read_schema(database)
+        if check or before.current:
+            return before, before
+        await migrate_schema(database)
+        return before, await read_schema(database)
+    finally:
+        await database.aclose()
 
 
 async def prepare_schema(database: Database, *, migrate: bool) -> None:

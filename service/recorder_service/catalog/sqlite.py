@@ -113,7 +113,7 @@ class SqliteDatabase:
         while True:
             await asyncio.sleep(interval_s)
             try:
-                version = await self._finish(self._start(self._writing, self._version))
+                version = await self._finish(self._start(self._writing, self._seen, _data_version))
             except RecorderError as error:
                 log.warning("catalog_not_watched", error=error.message)
                 continue
@@ -139,13 +139,10 @@ class SqliteDatabase:
         with self._writer.begin() as connection:
             return work(connection)
 
-    def _version(self) -> int:
+    def _seen(self, work: Work[T]) -> T:
+        # No transaction is begun: it would wait for other writers.
         with self._writer.connect() as connection:
-            cursor = connection.connection.cursor()
-            cursor.execute("PRAGMA data_version")
-            row: tuple[int] = cursor.fetchone()
-            cursor.close()
-            return row[0]
+            return work(connection)
 
 
 def open_sqlite(url: str, busy_timeout_s: float, watch_interval_s: float | None = None) -> SqliteDatabase:
@@ -195,7 +192,7 @@ def _make_private(path: Path) -> None:
             ) from None
     except OSError as error:
         raise unusable(
-            f"names {path}, which cannot be made ({error.strerror}); make its directory, writable for the service's user"
+            f"names {path}, which cannot be made ({error.strerror}); make its directory, writable for the service"
         ) from error
 
 
@@ -236,3 +233,15 @@ def _pragmas(connection: DBAPIConnection, *settings: str) -> None:
 
 def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _data_version(connection: sa.Connection) -> int:
+    """Return a number that other connections' commits change, and this one's do not.
+
+    Source: SQLite documentation, PRAGMA data_version.
+    """
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA data_version")
+    row = cursor.fetchone()
+    cursor.close()
+    return int(row[0]) if row else 0
