@@ -29,9 +29,8 @@ from recorder_service.api.server import GrpcServer, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.catalog.catalog import Catalog
 from recorder_service.catalog.deliveries import Lease
-from recorder_service.catalog.engine import DatabaseOptions
-from recorder_service.catalog.schema import SchemaState, bring_up_to_date
-from recorder_service.config import Settings, catalog_url, s3_settings
+from recorder_service.catalog_place import catalog_place
+from recorder_service.config import Settings, s3_settings
 from recorder_service.disk import DiskMarks, DiskWatch
 from recorder_service.domain.recording import StopReason
 from recorder_service.errors import Reason, RecorderError, StartupError
@@ -83,16 +82,6 @@ def serve(settings: Settings) -> None:
     configure_logs(settings.log_level)
     if not uvloop.run(Node(settings).run()):
         raise SystemExit(1)
-
-
-def migrate(settings: Settings, *, check: bool) -> tuple[SchemaState, SchemaState]:
-    """Bring the catalog's schema to this version, or only look whether that is due; return it before and after.
-
-    Raises:
-        StartupError: The database cannot be used, or is of a newer version.
-        Unavailable: The database cannot serve now.
-    """
-    return asyncio.run(bring_up_to_date(catalog_url(settings), check=check))
 
 
 class FileStore(Protocol):
@@ -184,7 +173,7 @@ class Node:
         loop = asyncio.get_running_loop()
         journal.start(loop, on_state=self._journal_changed, on_commit=metrics.committed)
         stack.push_async_callback(journal.close)
-        catalog = await Catalog.open(catalog_url(self._settings), _database_options(self._settings))
+        catalog = await Catalog.open(*catalog_place(self._settings))
         stack.push_async_callback(catalog.aclose)
         store = self._store(directory)
         stack.push_async_callback(store.aclose)
@@ -379,10 +368,6 @@ def _own_url(settings: Settings, port: int) -> str:
     scheme = "http" if settings.tls_cert is None else "https"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{scheme}://{host}:{port}"
-
-
-def _database_options(settings: Settings) -> DatabaseOptions:
-    return DatabaseOptions(connections=settings.database_connections, migrate=settings.migrate)
 
 
 def _disk_marks(settings: Settings) -> DiskMarks:

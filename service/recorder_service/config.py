@@ -157,13 +157,6 @@ class Settings(BaseSettings):
         return self
 
 
-def catalog_url(settings: Settings) -> str:
-    """Return the URL of the catalog's database; it may hold a password."""
-    if settings.database_url is None:
-        return f"sqlite:///{settings.data_dir.absolute() / 'catalog.db'}"
-    return settings.database_url.get_secret_value()
-
-
 def s3_settings(settings: Settings) -> S3Settings | None:
     """Return where the S3 store is, None if files are kept in a directory.
 

@@ -25,7 +25,7 @@ def migrate(
 
     session = session_of(context)
     try:
-        from recorder_service.bootstrap import migrate as migrate_catalog
+        from recorder_service.catalog_place import migrate as migrate_catalog
         from recorder_service.config import load_settings
 
         settings = load_settings(data_dir=session.data_dir, database_url=database_url)
