@@ -4,8 +4,10 @@
 """
 
 import asyncio
+import atexit
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import os
 import secrets
@@ -173,6 +175,20 @@ def running() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.kill()
+
+
+@functools.cache
+def shared() -> PostgresServer:
+    """Return a server that runs until this process ends, started when it is first asked for."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(running())
+
+
+@functools.cache
+def database_of(directory: Path) -> str:
+    """Return the URL of the database that belongs to a data directory, on the shared server."""
+    return shared().create_database()
 
 
 def in_thread(work: Coroutine[Any, Any, T]) -> T:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,8 @@ log = structlog.get_logger(__name__)
 _READERS = 4
 _DEADLINE_S = 30.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_WAL_PATIENCE_S = 5.0
+_WAL_RETRY_S = 0.01
 
 
 class SqliteDatabase:
@@ -217,7 +221,17 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
 
 
 def _write_ahead(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    _pragmas(connection, "journal_mode=WAL", f"journal_size_limit={_WAL_LIMIT_BYTES}")
+    give_up_s = time.monotonic() + _WAL_PATIENCE_S
+    while True:
+        try:
+            _pragmas(connection, "journal_mode=WAL", f"journal_size_limit={_WAL_LIMIT_BYTES}")
+        except sqlite3.OperationalError:
+            # SQLite does not wait by itself here, should another process open a new file at the same moment.
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(_WAL_RETRY_S)
+        else:
+            return
 
 
 def _only_query(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
