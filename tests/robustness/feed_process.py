@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from tests.robustness.planted import replace
 
 from recorder_service.catalog import recording_rows, transactions
 from recorder_service.catalog.catalog import Catalog
@@ -36,13 +37,13 @@ def none() -> None:
 
 def order_by_serial_id() -> None:
     """Take the order of row numbers for the order of commits."""
-    transactions._PG_CURRENT = "0::bigint"
-    transactions._PG_HORIZON = "1::bigint"
+    replace(transactions, "_PG_CURRENT", "0::bigint")
+    replace(transactions, "_PG_HORIZON", "1::bigint")
 
 
 def nobody_takes_turns() -> None:
     """Let transactions that tell of one recording get their numbers before they wait for each other."""
-    recording_rows.take_turn = lambda _connection, _name: None
+    replace(recording_rows, "take_turn", lambda _connection, _name: None)
 
 
 BUGS: dict[str, Callable[[], None]] = {bug.__name__: bug for bug in (none, order_by_serial_id, nobody_takes_turns)}
