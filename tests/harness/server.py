@@ -90,6 +90,11 @@ class Server:
         return (self.data_dir / "admin-token").read_text().strip()
 
     @property
+    def catalog_url(self) -> str:
+        """The URL of its catalog's database."""
+        return self._environment.get("RECORDER_DATABASE_URL", f"sqlite:///{self.data_dir}/catalog.db")
+
+    @property
     def log(self) -> str:
         """Everything the server wrote to standard error."""
         return self.log_path.read_text() if self.log_path.exists() else ""
