@@ -1,6 +1,7 @@
 """The catalog's database goes away under load: live calls notice nothing, and what happened is told when it is back."""
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -80,18 +81,19 @@ async def _holes(server: Server, calls: LiveCalls) -> tuple[int, int]:
     numbers: dict[str, list[int]] = defaultdict(list)
     waiting = {call.recording_id for call in calls.calls}
     stream = stub.SubscribeEvents(request, metadata=calls.tenant.metadata)
-    async with asyncio.timeout(30):
-        async for response in stream:
-            if response.WhichOneof("payload") != "event":
-                continue
-            recording = response.event.recording
-            numbers[recording.recording_id].append(response.event.recording_sequence)
-            if response.event.type == event_pb2.EVENT_TYPE_RECORDING_COMPLETED:
-                waiting.discard(recording.recording_id)
-            if not waiting:
-                break
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(30):
+            async for response in stream:
+                if response.WhichOneof("payload") != "event":
+                    continue
+                event = response.event
+                numbers[event.recording.recording_id].append(event.recording_sequence)
+                if event.type == event_pb2.EVENT_TYPE_RECORDING_COMPLETED:
+                    waiting.discard(event.recording.recording_id)
+                if not waiting:
+                    break
     stream.cancel()
-    wrong = sum(found != list(range(1, len(found) + 1)) for found in numbers.values())
+    wrong = len(waiting) + sum(found != list(range(1, len(found) + 1)) for found in numbers.values())
     return wrong, sum(map(len, numbers.values()))
 
 
