@@ -1,7 +1,8 @@
 """A writer or a reader of the event feed, as a process of its own.
 
-`python -m tests.robustness.feed_process BUG write URL SEED TRANSACTIONS RECORDING...` prints how many events were
-committed; `... BUG read URL SEED DONE_FILE` reads until the file exists and everything is read, and prints what it saw.
+`python -m tests.robustness.feed_process BUG begin URL SEED COUNT` prints what it began; `... BUG write URL SEED
+TRANSACTIONS RECORDING...` prints how many events were committed; `... BUG read URL SEED DONE_FILE` reads until the file
+exists and everything is read, and prints what it saw.
 BUG is the name of a function below that is called first, or `none`.
 """
 
@@ -12,9 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from tests.contract.catalog.values import a_recording, an_application
 from tests.robustness.planted import replace
 
 from recorder_service.catalog import recording_rows, transactions
@@ -47,6 +50,18 @@ def nobody_takes_turns() -> None:
 
 
 BUGS: dict[str, Callable[[], None]] = {bug.__name__: bug for bug in (none, order_by_serial_id, nobody_takes_turns)}
+
+
+async def begin(url: str, count: int) -> list[str]:
+    """Migrate the database and begin recordings to tell events of."""
+    catalog = await Catalog.open(url, DatabaseOptions(migrate=True))
+    application = an_application()
+    await catalog.applications.create(application)
+    recordings = [a_recording(application.application_id) for _ in range(count)]
+    for recording in recordings:
+        await catalog.recordings.begin(recording)
+    await catalog.aclose()
+    return [str(recording.recording_id) for recording in recordings]
 
 
 async def write(url: str, seed: int, count: int, recordings: Sequence[UUID]) -> int:
@@ -151,7 +166,10 @@ def main() -> None:
     """Do what the arguments say."""
     BUGS[sys.argv[1]]()
     what, url, seed = sys.argv[2], sys.argv[3], int(sys.argv[4])
-    if what == "write":
+    result: dict[str, Any]
+    if what == "begin":
+        result = {"recordings": asyncio.run(begin(url, int(sys.argv[5])))}
+    elif what == "write":
         told = asyncio.run(write(url, seed, int(sys.argv[5]), [UUID(name) for name in sys.argv[6:]]))
         result = {"told": told}
     else:
