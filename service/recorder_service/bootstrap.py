@@ -29,6 +29,7 @@ from recorder_service.api.server import GrpcServer, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.catalog.catalog import Catalog
 from recorder_service.catalog.deliveries import Lease
+from recorder_service.catalog_place import catalog_place
 from recorder_service.config import Settings, s3_settings
 from recorder_service.disk import DiskMarks, DiskWatch
 from recorder_service.domain.recording import StopReason
@@ -172,7 +173,7 @@ class Node:
         loop = asyncio.get_running_loop()
         journal.start(loop, on_state=self._journal_changed, on_commit=metrics.committed)
         stack.push_async_callback(journal.close)
-        catalog = await Catalog.open(f"sqlite:///{directory / 'catalog.db'}")
+        catalog = await Catalog.open(*catalog_place(self._settings))
         stack.push_async_callback(catalog.aclose)
         store = self._store(directory)
         stack.push_async_callback(store.aclose)

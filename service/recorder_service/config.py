@@ -91,6 +91,18 @@ class Settings(BaseSettings):
     mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")
     mp3_quality: int = Field(5, ge=0, le=9, description="LAME quality: 0 is best, 9 is fastest.")
 
+    database_url: SecretStr | None = Field(
+        None,
+        description="Database of the catalog: `postgresql://user:password@host:port/database` or `sqlite:///file`; by "
+        "default `DATA_DIR/catalog.db`.",
+    )
+    database_connections: int = Field(
+        10, ge=2, le=1000, description="Most connections to PostgreSQL of one node, beside one that listens."
+    )
+    migrate: bool | None = Field(
+        None, description="Whether a start may migrate the catalog; by default on SQLite only."
+    )
+
     s3_endpoint: str = Field(
         "", description="S3 store for finished files, `http(s)://host[:port]`; empty keeps them in `DATA_DIR/files`."
     )

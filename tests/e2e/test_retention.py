@@ -1,9 +1,8 @@
 """The end of files: deleted on request, expired by retention, gone with their application."""
 
-import contextlib
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import pytest
@@ -15,6 +14,8 @@ from tests.harness.speech import speech
 
 from recorder.v1 import application_service_pb2, event_pb2, recording_pb2
 from recorder.v1 import recording_service_pb2 as messages
+from recorder_service.catalog.engine import DatabaseOptions, open_database
+from recorder_service.catalog.tables import recordings
 
 PCM = speech(1).tobytes()
 
@@ -66,7 +67,7 @@ async def test_expired_file_is_removed_and_told(tmp_path: Path) -> None:
             tenant = await client.create_tenant(server.admin_token)
             old, new = await record(client, tenant), await record(client, tenant)
         server.terminate()
-        bring_forward_expiry(server.data_dir / "catalog.db", old)
+        await bring_forward_expiry(server.catalog_url, old)
         server.start(keep_ports=True)
         async with Client(server.ports.grpc) as client:
             told = await client.told(tenant, old.recording_id, event_pb2.EVENT_TYPE_RECORDING_EXPIRED)
@@ -98,10 +99,11 @@ async def test_deleted_application_takes_its_files_along(server: Server, client:
     assert reason(unknown.value) == "APPLICATION_NOT_FOUND"
 
 
-def bring_forward_expiry(catalog: Path, recording: recording_pb2.Recording) -> None:
+async def bring_forward_expiry(catalog_url: str, recording: recording_pb2.Recording) -> None:
     """Let a recording have expired a minute ago."""
     passed = datetime.now(UTC) - timedelta(minutes=1)
-    change = "UPDATE recordings SET expire_time = ? WHERE recording_id = ?"
-    with contextlib.closing(sqlite3.connect(catalog)) as database, database:
-        values = (int(passed.timestamp() * 1_000_000), recording.recording_id.replace("-", ""))
-        assert database.execute(change, values).rowcount == 1
+    mine = recordings.c.recording_id == UUID(recording.recording_id)
+    database = await open_database(catalog_url, DatabaseOptions())
+    change = recordings.update().where(mine).values(expire_time=passed)
+    assert await database.write(lambda connection: connection.execute(change).rowcount) == 1
+    await database.aclose()

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.harness import postgres
+
 # Launchers of planted bugs are imported from here; the process itself runs beside its data.
 _ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 60.0
@@ -57,7 +59,7 @@ class Server:
         marks = {"RECORDER_DISK_SOFT_PERCENT": "0", "RECORDER_DISK_HARD_PERCENT": "0"}
         networks = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
         path = {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
-        self._environment = {**path, **networks, **marks, **(environment or {})}
+        self._environment = {**path, **networks, **marks, **_catalog(data_dir), **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self.ports = Ports(0, 0, 0)
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -86,6 +88,11 @@ class Server:
     def admin_token(self) -> str:
         """The token made at first start."""
         return (self.data_dir / "admin-token").read_text().strip()
+
+    @property
+    def catalog_url(self) -> str:
+        """The URL of its catalog's database."""
+        return self._environment.get("RECORDER_DATABASE_URL", f"sqlite:///{self.data_dir}/catalog.db")
 
     @property
     def log(self) -> str:
@@ -180,3 +187,10 @@ class Server:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log[-4000:]}")
         raise RuntimeError(f"the server does not serve after {_START_TIMEOUT_S} s:\n{self.log[-4000:]}")
+
+
+def _catalog(data_dir: Path) -> dict[str, str]:
+    """Put the catalog where the run wants it: with RECORDER_TEST_CATALOG=postgresql a real server keeps all of them."""
+    if os.environ.get("RECORDER_TEST_CATALOG") != "postgresql":
+        return {}
+    return {"RECORDER_DATABASE_URL": postgres.database_of(data_dir), "RECORDER_MIGRATE": "true"}

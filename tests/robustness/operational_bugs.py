@@ -1,7 +1,7 @@
 """Bugs that the scenarios of disks, stores, peers and restarts must notice; see `planted.py` for how they get in."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from recorder_service.journal.groups import PendingEntry
 from recorder_service.journal.settings import JournalSettings
 from recorder_service.journal.shelf import Shelf
 from recorder_service.journal.writer import Writer
-from recorder_service.sessions import entries
+from recorder_service.sessions import entries, facts
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.intake import AudioChunk
 from recorder_service.sessions.live_recording import LiveRecording
@@ -142,3 +142,12 @@ def store_errors_are_ignored() -> None:
 
     plant(S3Store, "store", store)
     plant(S3Store, "verify", verify)
+
+
+def catalog_is_asked_once() -> None:
+    """Give a fact up when the catalog does not take it."""
+
+    async def once(work: Callable[[], Awaitable[object]], *_names: object, **_options: object) -> object:
+        return await work()
+
+    plant(facts, "persist", once)

@@ -36,7 +36,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "probes": BASE | {"journal"},
     "metrics": BASE | {"http"},
     "bootstrap": frozenset({"*"}),
-    "cli": BASE | {"bootstrap", "config"},
+    "cli": BASE | {"bootstrap", "catalog_place", "config"},
+    "catalog_place": BASE | {"catalog", "config"},
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
 }

@@ -9,7 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from recorder_service.domain.application import Application
-from recorder_service.errors import NotFound
+from recorder_service.errors import NotFound, Unavailable
+
+# A line that breaks while the catalog is away must be able to come back: what was known then goes on to be good.
+_STALE_S = 3600.0
 
 
 class Applications(Protocol):
@@ -33,8 +36,9 @@ class _Remembered:
 class RememberedApplications:
     """Answers from memory for `remember_s`; a miss is remembered for a sixth of it, at most 5 s.
 
-    Callers that ask for the same application at once share one question to the source. Times are monotonic, so a
-    changed wall clock does not keep a removed key alive.
+    While the source is away, what was known within the last hour is still answered: a call whose line breaks then can
+    be resumed. Callers that ask for the same application at once share one question to the source. Times are monotonic,
+    so a changed wall clock does not keep a removed key alive.
     """
 
     def __init__(
@@ -80,9 +84,21 @@ class RememberedApplications:
             found: Application | None = await self._source.get(application_id)
         except NotFound:
             found = None
+        except Unavailable:
+            known = self._known_before(application_id)
+            if known is None:
+                raise
+            return known
         if self._asking.get(application_id) is asyncio.current_task():
             self._remember(application_id, found, asked_s)
         return found
+
+    def _known_before(self, application_id: UUID) -> Application | None:
+        """Return what was remembered, though its time is over."""
+        known = self._known.get(application_id)
+        if known is None or self._monotonic() > known.until_s + _STALE_S:
+            return None
+        return known.application
 
     def _remember(self, application_id: UUID, found: Application | None, asked_s: float) -> None:
         keep_s = self._remember_miss_s if found is None else self._remember_s

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from recorder_service.catalog.documents import dump, load
 from recorder_service.catalog.engine import Database
-from recorder_service.catalog.events import keep_reached_position
+from recorder_service.catalog.events import keep_reached_place
 from recorder_service.catalog.paging import Page, PageTokens, check_page_size, cut_page
 from recorder_service.catalog.recording_rows import UNFINISHED, application_not_found
 from recorder_service.catalog.tables import applications, deliveries, events, recordings
@@ -108,7 +108,7 @@ class Applications:
             if _locked(connection, application_id) is None:
                 raise application_not_found(application_id)
             _check_at_rest(connection, application_id)
-            keep_reached_position(connection)
+            keep_reached_place(connection)
             for table in (deliveries, events, recordings, applications):
                 connection.execute(table.delete().where(table.c.application_id == application_id))
 

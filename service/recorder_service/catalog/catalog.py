@@ -4,13 +4,13 @@ from typing import Self
 
 from recorder_service.catalog.applications import Applications
 from recorder_service.catalog.deliveries import Deliveries
-from recorder_service.catalog.engine import Database, open_database
+from recorder_service.catalog.engine import Database, DatabaseOptions, is_postgresql, open_database
 from recorder_service.catalog.events import EventLog
 from recorder_service.catalog.recordings import Recordings
 from recorder_service.catalog.schema import prepare_schema
 from recorder_service.catalog.wakeup import Wakeup
 
-_BUSY_TIMEOUT_S = 5.0
+_DEFAULTS = DatabaseOptions()
 
 
 class Catalog:
@@ -26,28 +26,32 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         events_changed, deliveries_changed = Wakeup(), Wakeup()
         self._database = database
+        self._wakes = {"events": events_changed, "deliveries": deliveries_changed}
         self.applications = Applications(database)
         self.recordings = Recordings(database, events_changed, deliveries_changed)
         self.events = EventLog(database, events_changed)
         self.deliveries = Deliveries(database, deliveries_changed, events_changed)
 
     @classmethod
-    async def open(cls, url: str, *, busy_timeout_s: float = _BUSY_TIMEOUT_S) -> Self:
-        """Open the catalog, making or migrating its tables where that is due.
+    async def open(cls, url: str, options: DatabaseOptions = _DEFAULTS) -> Self:
+        """Open the catalog, making or migrating its tables where that is due and allowed.
 
         Args:
-            url: `sqlite:////absolute/path.db`. The file must be on a local disk: SQLite's locks and its write-ahead
-                log need one.
-            busy_timeout_s: How long a write waits for another process's before it is refused as Unavailable.
+            url: `sqlite:////absolute/path.db`, a file on a local disk, since SQLite's locks and its write-ahead log
+                need one; or `postgresql://user:password@host:port/database`.
+            options: How the database is used.
 
         Raises:
-            StartupError: INVALID_CONFIGURATION for a URL or file that cannot be used, SCHEMA_TOO_NEW.
+            StartupError: INVALID_CONFIGURATION for a URL, file or server that cannot be used, or for an old schema that
+                must not be migrated; SCHEMA_TOO_NEW.
             Unavailable: CATALOG_FAILED, if the database cannot be read or is locked.
         """
-        catalog = cls(open_database(url, busy_timeout_s))
+        catalog = cls(await open_database(url, options))
+        migrate = not is_postgresql(url) if options.migrate is None else options.migrate
         try:
-            await prepare_schema(catalog._database)
+            await prepare_schema(catalog._database, migrate=migrate)
             await catalog.events.open()
+            catalog._database.share(catalog._wakes)
         except BaseException:
             await catalog.aclose()
             raise

@@ -18,7 +18,7 @@ from recorder_service.catalog.event_rows import Detail, find_event, insert_event
 from recorder_service.catalog.filters import DeliveryFilter, of_tenant
 from recorder_service.catalog.paging import Page, PageTokens, check_page_size, cut_page
 from recorder_service.catalog.picker import lane_heads, share_out
-from recorder_service.catalog.recording_rows import count_event
+from recorder_service.catalog.recording_rows import count_event, take_recording
 from recorder_service.catalog.tables import deliveries
 from recorder_service.catalog.wakeup import Wakeup
 from recorder_service.domain.delivery import Delivery, DeliveryState
@@ -74,10 +74,11 @@ class Deliveries:
         """
 
         def work(connection: sa.Connection) -> tuple[Delivery, ...]:
-            heads = [(row.lane, row.delivery_id) for row in connection.execute(lane_heads(now, endpoint_limit))]
+            query = lane_heads(now, endpoint_limit, lateral=connection.dialect.name == "postgresql")
+            heads = [(row.lane, row.delivery_id) for row in connection.execute(query)]
             chosen = share_out(heads, limit, endpoint_limit, frozenset(busy_endpoints))
-            query = sa.select(deliveries).where(deliveries.c.delivery_id.in_(chosen))
-            by_id = {row.delivery_id: read_delivery(row) for row in connection.execute(query)}
+            rows = connection.execute(sa.select(deliveries).where(deliveries.c.delivery_id.in_(chosen)))
+            by_id = {row.delivery_id: read_delivery(row) for row in rows}
             return tuple(by_id[delivery_id] for delivery_id in chosen if delivery_id in by_id)
 
         return await self._database.read(work)
@@ -95,10 +96,14 @@ class Deliveries:
         """
 
         def work(connection: sa.Connection) -> Lease | None:
-            due = sa.and_(deliveries.c.state == _PENDING, deliveries.c.due_time <= now)
+            mine = sa.and_(
+                deliveries.c.delivery_id == delivery_id, deliveries.c.state == _PENDING, deliveries.c.due_time <= now
+            )
+            # Who comes second goes on to another delivery at once, instead of waiting to be told that it is too late.
+            free = sa.select(deliveries.c.delivery_id).where(mine).with_for_update(skip_locked=True)
             claim = (
                 deliveries.update()
-                .where(deliveries.c.delivery_id == delivery_id, due)
+                .where(deliveries.c.delivery_id.in_(free), mine)
                 .values(due_time=lease_until, lease_token=deliveries.c.lease_token + 1)
                 .returning(*deliveries.c)
             )
@@ -133,6 +138,8 @@ class Deliveries:
         """
 
         def work(connection: sa.Connection) -> Event | None:
+            if event_type is not None:
+                take_recording(connection, delivery.recording_id)
             known = find_event(connection, event_id, delivery.recording_id)
             if known is not None:
                 return known

@@ -1,200 +1,109 @@
-"""Connections to the catalog's database: one that writes, a few that read."""
+"""What the catalog's queries need of a database, and which database a URL names."""
 
-import asyncio
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from recorder_service.catalog.failures import away, translate
 from recorder_service.catalog.wakeup import Wakeup
 from recorder_service.errors import Reason, StartupError
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 
-_READERS = 4
-_DEADLINE_S = 30.0
-_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+SETTING = "RECORDER_DATABASE_URL"
+_POSTGRESQL = frozenset({"postgresql", "postgres"})
 
 
-class Database:
-    """Runs single queries and whole write transactions, in threads.
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """How a database is used.
 
-    A transaction is one visit to the writer thread: handing over each of its statements by itself costs several times
-    as much as running them. Writers take turns: SQLite has one at a time anyway, and so the order of positions is the
-    order of commits. The work is written without `await`, so that an asyncio driver of another database can run the
-    same functions (SQLAlchemy's `run_sync`).
-
-    A cancelled caller leaves its transaction to end by itself, committed or rolled back as a whole.
+    Attributes:
+        busy_timeout_s: SQLite: how long a write waits for another process's before it is refused as Unavailable.
+        connections: PostgreSQL: most connections, beside one that listens.
+        watch_interval_s: SQLite: how often to look whether another process committed; None where there is no other.
+        migrate: Whether the schema may be migrated at the opening; None: on SQLite only.
     """
 
-    def __init__(self, writer: sa.Engine, reader: sa.Engine) -> None:
-        """Use these engines; `reader`'s connections commit by themselves."""
-        self._writer = writer
-        self._reader = reader
-        self._writing = ThreadPoolExecutor(1, "catalog-writer")
-        self._reading = ThreadPoolExecutor(_READERS, "catalog-reader")
-        self._running: set[asyncio.Future[Any]] = set()
-        self._closed = False
+    busy_timeout_s: float = 5.0
+    connections: int = 10
+    watch_interval_s: float | None = None
+    migrate: bool | None = None
+
+
+class Database(Protocol):
+    """Runs single queries and whole write transactions.
+
+    The work is a plain function of a connection, without `await`: so the same functions run in the threads of SQLite
+    and on PostgreSQL's asyncio driver. It must be harmless to run again from its beginning, and must not block on
+    anything but the connection.
+    """
 
     async def read(self, work: Work[T]) -> T:
         """Run queries; each statement sees one state of the database.
 
-        Args:
-            work: Called in a reader thread, where it also makes values of the rows it finds.
-
         Raises:
             Unavailable: CATALOG_FAILED.
         """
-        return await self._finish(self._start(self._reading, self._read, work))
 
     async def write(self, work: Work[T], wakes: Sequence[Wakeup] = ()) -> T:
         """Run `work` in one transaction: all of it is committed and durable on return, or nothing of it happened.
 
+        Where it cannot be told whether the commit was carried out, because the connection broke in it, the error is
+        Unavailable as well: what is written must be harmless to write again. A cancelled caller leaves its transaction
+        to end by itself, committed or rolled back as a whole.
+
         Args:
-            work: Called in the writer thread; an error it raises rolls back.
-            wakes: Notified after the commit, even if the caller has been cancelled by then.
+            work: An error it raises rolls back.
+            wakes: Notified after the commit, even if the caller has been cancelled by then; in other processes too,
+                where they were shared.
 
         Raises:
             Unavailable: CATALOG_FAILED.
             Overloaded: DISK_FULL.
         """
-        future = self._start(self._writing, self._write, work)
-        future.add_done_callback(lambda done: _notify(done, wakes))
-        return await self._finish(future)
+
+    async def alone(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that no other such one runs beside, in any process, and that may take long."""
+
+    def share(self, wakes: Mapping[str, Wakeup]) -> None:
+        """Let commits of other processes notify these too, soon and mostly: a hint; look from time to time anyway.
+
+        Call it once. The names are the same in all processes.
+        """
 
     async def aclose(self) -> None:
         """Let what runs end, then close the connections; what comes later is refused as Unavailable."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=_DEADLINE_S)
-        loop = asyncio.get_running_loop()
-        await self._finish(loop.run_in_executor(self._reading, self._reader.dispose))
-        # Last, so that this one folds the write-ahead log into the database file.
-        await self._finish(loop.run_in_executor(self._writing, self._writer.dispose))
-        self._reading.shutdown(wait=False)
-        self._writing.shutdown(wait=False)
-
-    def _start(self, threads: ThreadPoolExecutor, run: Callable[[Work[T]], T], work: Work[T]) -> asyncio.Future[T]:
-        if self._closed:
-            raise away("it is closed")
-        future = asyncio.get_running_loop().run_in_executor(threads, run, work)
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
-        return future
-
-    async def _finish(self, future: asyncio.Future[T]) -> T:
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                return await asyncio.shield(future)
-        except sa.exc.SQLAlchemyError as error:
-            raise translate(error) from error
-        except TimeoutError as error:
-            raise away(f"no answer within {_DEADLINE_S:.0f} s") from error
-
-    def _read(self, work: Work[T]) -> T:
-        with self._reader.connect() as connection:
-            return work(connection)
-
-    def _write(self, work: Work[T]) -> T:
-        with self._writer.begin() as connection:
-            return work(connection)
 
 
-def _notify(done: asyncio.Future[Any], wakes: Sequence[Wakeup]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        for wake in wakes:
-            wake.notify()
+def is_postgresql(url: str) -> bool:
+    """Return whether a URL names a PostgreSQL server."""
+    return url.partition("://")[0] in _POSTGRESQL
 
 
-def open_database(url: str, busy_timeout_s: float) -> Database:
-    """Make the connections' engines; nothing is connected to yet.
+async def open_database(url: str, options: DatabaseOptions) -> Database:
+    """Open the database of a URL; a server is asked, so that wrong credentials are told now.
 
     Args:
-        url: `sqlite:///relative.db` or `sqlite:////absolute.db`; the file is made if it is missing, its directory not.
-        busy_timeout_s: How long a writer waits for one of another process.
+        url: `sqlite:////absolute/path.db`, where the file is made if it is missing, its directory not; or
+            `postgresql://user:password@host:port/database`, also with the parameters that libpq knows.
+        options: How it is used.
 
     Raises:
-        StartupError: INVALID_CONFIGURATION, if the URL names no SQLite file or the file cannot be opened.
+        StartupError: INVALID_CONFIGURATION; the message names what is wrong, never the password.
     """
-    path = _sqlite_path(url)
-    _make_private(path)
-    writer = _sqlite_engine(path, busy_timeout_s, pool_size=1)
-    sa.event.listen(writer, "connect", _write_ahead)
-    sa.event.listen(writer, "begin", _begin_immediate)
-    reader = _sqlite_engine(path, busy_timeout_s, pool_size=_READERS, isolation_level="AUTOCOMMIT")
-    sa.event.listen(reader, "connect", _only_query)
-    return Database(writer, reader)
+    if is_postgresql(url):
+        # The driver takes a while to import: only those who use it wait for it.
+        from recorder_service.catalog.postgresql import open_postgresql
+
+        return await open_postgresql(url, options.connections)
+    from recorder_service.catalog.sqlite import open_sqlite
+
+    return open_sqlite(url, options.busy_timeout_s, options.watch_interval_s)
 
 
-def _sqlite_path(url: str) -> Path:
-    try:
-        parts = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        parts = None
-    if parts is None or parts.get_backend_name() != "sqlite" or parts.database in {None, "", ":memory:"}:
-        raise _unusable("is not the URL of a SQLite file; set it to one such as sqlite:////var/lib/recorder/catalog.db")
-    return Path(str(parts.database))
-
-
-def _make_private(path: Path) -> None:
-    # The catalog holds signature secrets. SQLite gives its -wal and -shm files the mode of the database file.
-    # A file that is there is not opened here: closing it would drop the locks SQLite holds on it in this process.
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
-            raise _unusable(f"names {path}, which is not a file that can be read and written") from None
-    except OSError as error:
-        raise _unusable(f"names {path}, which cannot be made ({error.strerror})") from error
-
-
-def _unusable(fault: str) -> StartupError:
-    return StartupError(Reason.INVALID_CONFIGURATION, f"catalog.url {fault}.", details={"field": "catalog.url"})
-
-
-def _sqlite_engine(path: Path, busy_timeout_s: float, **options: Any) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        hide_parameters=True,  # digits, secrets and numbers are among them
-        max_overflow=0,
-        pool_timeout=_DEADLINE_S,
-        pool_reset_on_return=None,  # transactions are ended where they are begun
-        connect_args={"timeout": busy_timeout_s},
-        **options,
-    )
-    sa.event.listen(engine, "connect", _prepare)
-    return engine
-
-
-def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # None: the driver begins no transactions of its own, which would begin as readers and could not become writers.
-    connection.isolation_level = None
-    _pragmas(connection, "foreign_keys=ON", "synchronous=FULL")
-
-
-def _write_ahead(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    _pragmas(connection, "journal_mode=WAL", f"journal_size_limit={_WAL_LIMIT_BYTES}")
-
-
-def _only_query(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    _pragmas(connection, "query_only=ON")
-
-
-def _pragmas(connection: DBAPIConnection, *settings: str) -> None:
-    cursor = connection.cursor()
-    for setting in settings:
-        cursor.execute(f"PRAGMA {setting}")
-    cursor.close()
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def unusable(fault: str) -> StartupError:
+    """Make the error for a URL that cannot be used; `fault` ends with what to do."""
+    return StartupError(Reason.INVALID_CONFIGURATION, f"{SETTING} {fault}", details={"field": "database_url"})

@@ -9,7 +9,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from recorder_service.catalog.documents import dump, dump_recording, load, load_recording
+from recorder_service.catalog.places import join_place
 from recorder_service.catalog.tables import events
+from recorder_service.catalog.transactions import current_transaction
 from recorder_service.domain.delivery import Delivery
 from recorder_service.domain.event import Event, EventType, KeyPress
 from recorder_service.domain.recording import Recording
@@ -18,7 +20,9 @@ from recorder_service.domain.recording import Recording
 _FIND = sa.select(events).where(
     events.c.event_id == sa.bindparam("this_event"), events.c.recording_id == sa.bindparam("this_recording")
 )
-_INSERT = events.insert()
+_INSERT = (
+    events.insert().values(transaction_id=current_transaction()).returning(events.c.transaction_id, events.c.position)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def read_event(row: sa.Row[Any]) -> Event:
         recording=load_recording(row.recording, row.recording_sequence),
         key_press=detail.key_press,
         delivery=detail.delivery,
-        position=row.position,
+        position=join_place(row.transaction_id, row.position),
     )
 
 
@@ -65,7 +69,7 @@ def insert_event(
     """Append an event to the feed.
 
     Args:
-        connection: In the transaction that made the change.
+        connection: In the transaction that made the change, which has taken the recording's turn.
         recording: As it stands now, `event_count` being the number of this event.
         event_type: What happened.
         time: When.
@@ -93,5 +97,5 @@ def insert_event(
         "recording": dump_recording(recording),
         "detail": None if detail == Detail() else dump(detail),
     }
-    assigned = connection.execute(_INSERT, values).inserted_primary_key
-    return replace(event, position=0 if assigned is None else assigned.position)
+    place = connection.execute(_INSERT, values).one()
+    return replace(event, position=join_place(place.transaction_id, place.position))

@@ -1,8 +1,8 @@
 """The event feed: reading on from a place without missing anything."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -10,6 +10,18 @@ from recorder_service.catalog.cursors import cursor_expired, format_cursor, inva
 from recorder_service.catalog.engine import Database
 from recorder_service.catalog.event_rows import read_event
 from recorder_service.catalog.filters import EventFilter
+from recorder_service.catalog.places import (
+    EXTENT,
+    EXTENT_COLUMNS,
+    NEWEST,
+    ORDER,
+    OVER,
+    PLACE,
+    Extent,
+    join_place,
+    read_extent,
+    split_place,
+)
 from recorder_service.catalog.tables import events, feed
 from recorder_service.catalog.wakeup import Wakeup
 from recorder_service.domain.event import Event
@@ -18,9 +30,9 @@ from recorder_service.domain.event import Event
 _SPAN = 20_000
 _PURGE_ROWS = 2_000
 
-_NEWEST = sa.select(sa.func.max(events.c.position)).scalar_subquery()
-_PLACE_COLUMNS = (feed.c.purged_position, feed.c.reached_position, _NEWEST.label("newest_position"))
-_PLACE = sa.select(*_PLACE_COLUMNS)
+# Waits for transactions that began earlier, while they keep committed events from being read.
+_FIRST_WAIT_S = 0.01
+_LONGEST_WAIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +43,28 @@ class Batch:
         events: In feed order.
         position: Everything up to here was looked at: go on from here.
         complete: Whether that was all there is; if not, there may be more at once.
+        hidden: Whether more is committed that comes into its place when transactions that began earlier are over.
     """
 
     events: tuple[Event, ...]
     position: int
     complete: bool
+    hidden: bool = False
 
 
 class EventLog:
     """The feed of all applications' events.
 
     Attributes:
-        changed: Notified after each commit of this process that told an event.
+        changed: Notified after each commit that told an event, also soon after those of other processes, and when
+            events that were committed come into their place.
     """
 
     def __init__(self, database: Database, changed: Wakeup) -> None:
         self._database = database
         self._feed_id = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait_s = _FIRST_WAIT_S
         self.changed = changed
 
     async def open(self) -> None:
@@ -64,23 +81,24 @@ class EventLog:
 
         def work(connection: sa.Connection) -> Batch | None:
             # Most looks find nothing new: the cheap query first.
-            purged, last = _place(connection.execute(_PLACE).one())
-            if purged <= position == last:
-                return Batch((), position, complete=True)
+            extent = read_extent(connection.execute(EXTENT).one())
+            if extent.purged <= position == extent.last:
+                return Batch((), position, complete=True, hidden=extent.hidden)
             return _look(connection, position, criteria, limit)
 
         batch = await self._database.read(work)
         if batch is None:
             raise cursor_expired(self.cursor(position))
+        self._look_again(batch)
         return batch
 
     async def last_position(self) -> int:
         """Return the place after everything told so far."""
-        return (await self._read_place())[1]
+        return (await self._extent()).last
 
     async def oldest_position(self) -> int:
         """Return the place before the oldest event that is kept."""
-        return (await self._read_place())[0]
+        return (await self._extent()).purged
 
     def cursor(self, position: int) -> str:
         """Return a position as opaque text."""
@@ -94,10 +112,10 @@ class EventLog:
                 before that; CURSOR_EXPIRED, if events after it are no longer kept.
         """
         position = parse_cursor(self._feed_id, cursor)
-        purged, last = await self._read_place()
-        if position > last:
+        extent = await self._extent()
+        if not extent.gave(position):
             raise invalid_cursor(cursor)
-        if position < purged:
+        if position < extent.purged:
             raise cursor_expired(cursor)
         return position
 
@@ -111,51 +129,77 @@ class EventLog:
             removed += part
         return removed
 
-    async def _read_place(self) -> tuple[int, int]:
-        return await self._database.read(lambda connection: _place(connection.execute(_PLACE).one()))
+    async def _extent(self) -> Extent:
+        return await self._database.read(lambda connection: read_extent(connection.execute(EXTENT).one()))
+
+    def _look_again(self, batch: Batch) -> None:
+        """Wake who waits when hidden events may have come into their place: their own commit woke too early."""
+        if not batch.hidden or batch.events:
+            self._wait_s = _FIRST_WAIT_S
+        if not batch.hidden or self._timer is not None:
+            return
+        self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._wake)
+        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.changed.notify()
 
 
-def keep_reached_position(connection: sa.Connection) -> None:
+def keep_reached_place(connection: sa.Connection) -> None:
     """Remember how far the feed had come; to be called before the newest events may be removed."""
-    connection.execute(feed.update().where(feed.c.reached_position < _NEWEST).values(reached_position=_NEWEST))
+    row = connection.execute(sa.select(feed.c.reached_transaction_id, feed.c.reached_position, *NEWEST)).one()
+    newest = join_place(row.newest_transaction_id or 0, row.newest_position or 0)
+    if newest > join_place(row.reached_transaction_id, row.reached_position):
+        transaction_id, position = split_place(newest)
+        connection.execute(feed.update().values(reached_transaction_id=transaction_id, reached_position=position))
 
 
 def _purge_part(connection: sa.Connection, before: datetime) -> int:
-    oldest = sa.select(events.c.position, events.c.time).order_by(events.c.position).limit(_PURGE_ROWS)
-    through = 0
+    # Locked, so that nodes that purge at once take turns.
+    connection.execute(sa.select(feed.c.feed_id).with_for_update())
+    oldest = sa.select(*ORDER, events.c.time).where(OVER).order_by(*ORDER).limit(_PURGE_ROWS)
+    through = None
     for row in connection.execute(oldest):
         if row.time >= before:
             break
-        through = row.position
-    if not through:
+        through = (row.transaction_id, row.position)
+    if through is None:
         return 0
-    keep_reached_position(connection)
-    removed = connection.execute(events.delete().where(events.c.position <= through))
-    connection.execute(feed.update().values(purged_position=through))
+    keep_reached_place(connection)
+    removed = connection.execute(events.delete().where(through >= PLACE))
+    connection.execute(feed.update().values(purged_transaction_id=through[0], purged_position=through[1]))
     return removed.rowcount
 
 
 def _look(connection: sa.Connection, position: int, criteria: EventFilter, limit: int) -> Batch | None:
     """Read one batch; None if events after `position` are no longer kept."""
-    end = position + _SPAN
+    after = split_place(position)
+    end = _span_end(connection, after) if criteria.sparse else None
+    within = [] if end is None else [end >= PLACE]
     wanted = (
         sa.select(events)
-        .where(events.c.position > position, events.c.position <= end, *criteria.conditions())
-        .order_by(events.c.position)
+        .where(after < PLACE, OVER, *within, *criteria.conditions())
+        .order_by(*ORDER)
         .limit(limit)
         .subquery()
     )
     # One statement, so that what is left of the feed and what is in it are seen at the same moment.
-    query = sa.select(*_PLACE_COLUMNS, wanted).select_from(feed.outerjoin(wanted, sa.true()))
-    rows = connection.execute(query.order_by(wanted.c.position)).all()
-    purged, last = _place(rows[0])
-    if position < purged:
+    query = sa.select(*EXTENT_COLUMNS, wanted).select_from(feed.outerjoin(wanted, sa.true()))
+    rows = connection.execute(query.order_by(wanted.c.transaction_id, wanted.c.position)).all()
+    extent = read_extent(rows[0])
+    if position < extent.purged:
         return None
-    found = tuple(read_event(row) for row in rows if row.position is not None)
+    found = tuple(read_event(row) for row in rows if row.event_id is not None)
     if len(found) == limit:
         return Batch(found, found[-1].position, complete=False)
-    return Batch(found, max(position, min(end, last)), complete=end >= last)
+    if end is not None:
+        return Batch(found, join_place(*end), complete=False)
+    return Batch(found, max(position, extent.last), complete=True, hidden=extent.hidden)
 
 
-def _place(row: sa.Row[Any, Any, Any]) -> tuple[int, int]:
-    return row.purged_position, max(row.reached_position, row.newest_position or 0)
+def _span_end(connection: sa.Connection, after: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the last place that one query looks at; None if it may look at all there is."""
+    query = sa.select(*ORDER).where(after < PLACE, OVER).order_by(*ORDER).limit(1).offset(_SPAN - 1)
+    row = connection.execute(query).first()
+    return None if row is None else (row.transaction_id, row.position)

@@ -8,6 +8,10 @@ from recorder_service.errors import Overloaded, Reason, RecorderError, Unavailab
 
 _RETRY_AFTER_S = 1.0
 _FULL_RETRY_AFTER_S = 10.0
+# SQLSTATE, of PostgreSQL: disk_full; and the classes that are mistakes in this program: wrong data, broken constraints,
+# wrong statements. Source: PostgreSQL documentation, appendix A.
+_DISK_FULL = "53100"
+_MISTAKE_CLASSES = frozenset({"22", "23", "42"})
 
 
 def translate(error: sqlalchemy.exc.SQLAlchemyError) -> RecorderError:
@@ -18,7 +22,7 @@ def translate(error: sqlalchemy.exc.SQLAlchemyError) -> RecorderError:
             database: a broken constraint, a bad statement.
     """
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else None
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and _primary_code(cause) == sqlite3.SQLITE_FULL:
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and _is_full(cause):
         return Overloaded(
             Reason.DISK_FULL,
             "the catalog's disk is full; make room on the volume that holds it",
@@ -40,11 +44,16 @@ def away(cause: str) -> Unavailable:
 
 
 def _trouble(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
+    if not isinstance(error, sqlalchemy.exc.DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state:
+        return state[:2] not in _MISTAKE_CLASSES
     mistakes = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.DataError)
-    return isinstance(error, sqlalchemy.exc.DBAPIError) and not isinstance(error, mistakes)
+    return not isinstance(error, mistakes)
 
 
-def _primary_code(cause: BaseException | None) -> int | None:
+def _is_full(cause: BaseException | None) -> bool:
     # SQLite's extended codes hold the primary one in their low byte.
     code = getattr(cause, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
+    return getattr(cause, "sqlstate", None) == _DISK_FULL or (code is not None and code & 0xFF == sqlite3.SQLITE_FULL)

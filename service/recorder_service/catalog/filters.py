@@ -95,6 +95,11 @@ class EventFilter:
     recording_id: UUID | None = None
     conversation_id: str = ""
 
+    @property
+    def sparse(self) -> bool:
+        """Whether many events may lie between two that match: no index leads from one to the next."""
+        return bool(self.types or self.recording_id or self.conversation_id)
+
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """Return the conditions that a row must meet."""
         conditions = [of_tenant(events, self.application_id)]

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from recorder_service.catalog.documents import dump_recording, load_recording
 from recorder_service.catalog.tables import applications, recordings
+from recorder_service.catalog.transactions import take_turn
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.errors import Conflict, NotFound, Reason, RecorderError
 
@@ -60,8 +61,13 @@ def recording_not_found(recording_id: UUID) -> NotFound:
     )
 
 
+def take_recording(connection: sa.Connection, recording_id: UUID) -> None:
+    """Wait for the recording's turn: the first thing in every transaction that tells an event of it."""
+    take_turn(connection, f"recording {recording_id}")
+
+
 def count_event(connection: sa.Connection, recording_id: UUID) -> Recording:
-    """Give the recording its next event number; the row stays locked until the transaction ends.
+    """Give the recording, whose turn is taken, its next event number.
 
     Raises:
         NotFound: RECORDING_NOT_FOUND.

@@ -19,6 +19,7 @@ from recorder_service.catalog.recording_rows import (
     read_recording,
     recording_not_found,
     recording_values,
+    take_recording,
     update_recording,
 )
 from recorder_service.catalog.tables import deliveries, recordings
@@ -87,6 +88,7 @@ class Recordings:
         identity = _checked_event_id(recording, event_id, delivery)
 
         def work(connection: sa.Connection) -> Event:
+            take_recording(connection, recording.recording_id)
             known = find_event(connection, identity, recording.recording_id)
             if known is not None:
                 return known
@@ -117,6 +119,7 @@ class Recordings:
         """
 
         def work(connection: sa.Connection) -> Event:
+            take_recording(connection, recording_id)
             known = find_event(connection, event_id, recording_id)
             if known is not None:
                 return known

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from recorder_service.catalog.times import from_microseconds, to_microseconds
 
 # The newest migration. Migrations are numbered, so that a schema from the future is known by its number.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
@@ -29,13 +29,16 @@ class UtcTime(sa.types.TypeDecorator[datetime]):
         return None if value is None else from_microseconds(value)
 
 
+# Sorted by code point on every database, whatever its language is set to.
+SortedText = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 metadata = sa.MetaData()
 
 applications = sa.Table(
     "applications",
     metadata,
     sa.Column("application_id", sa.Uuid, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name", SortedText, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
     sa.Index("ix_applications_name", "name", "application_id"),
 )
@@ -64,6 +67,8 @@ recordings = sa.Table(
 events = sa.Table(
     "events",
     metadata,
+    # Events are ordered by (transaction_id, position); see transactions.py.
+    sa.Column("transaction_id", sa.BigInteger, nullable=False, server_default="0"),
     # AUTOINCREMENT: a position is never used twice, even when the newest events were removed.
     sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("event_id", sa.Uuid, nullable=False),
@@ -77,17 +82,22 @@ events = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Index("ix_events_event", "event_id", unique=True),
     sa.Index("ix_events_recording", "recording_id", "recording_sequence", unique=True),
-    sa.Index("ix_events_application", "application_id", "position"),
+    sa.Index("ix_events_place", "transaction_id", "position", unique=True),
+    sa.Index("ix_events_tenant_place", "application_id", "transaction_id", "position"),
     sqlite_autoincrement=True,
 )
 
-# One row. Events up to `purged_position` are gone; positions up to `reached_position` were given out once.
+# One row. Events up to the purged place are gone; places up to the reached one were given out once.
 feed = sa.Table(
     "feed",
     metadata,
     sa.Column("feed_id", sa.Text, primary_key=True),
     sa.Column("purged_position", sa.BigInteger, nullable=False),
     sa.Column("reached_position", sa.BigInteger, nullable=False),
+    sa.Column("purged_transaction_id", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reached_transaction_id", sa.BigInteger, nullable=False, server_default="0"),
+    # Added to the database's own transaction numbers.
+    sa.Column("transaction_base", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 deliveries = sa.Table(
@@ -109,7 +119,7 @@ deliveries = sa.Table(
     sa.Column("last_status", sa.BigInteger, nullable=False),
     sa.Column("last_error", sa.Text, nullable=False),
     # Whom the picker is fair between: the application and the origin of its URL.
-    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("lane", SortedText, nullable=False),
     # When it may be claimed: the next attempt's time or, while somebody sends it, the end of that lease.
     sa.Column("due_time", UtcTime),
     # Grows with every claim; only who holds the newest may write what came of the attempt.

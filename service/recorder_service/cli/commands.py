@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from recorder_service.cli import applications, check, events, record, recordings, serve, token, webhooks
+from recorder_service.cli import applications, check, events, migrate, record, recordings, serve, token, webhooks
 from recorder_service.cli.session import Session
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("migrate")(migrate.migrate)
 app.add_typer(applications.app, name="app")
 app.command("token")(token.token)
 app.command("record")(record.record)

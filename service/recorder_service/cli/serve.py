@@ -17,6 +17,16 @@ def serve(
     grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 picks a free one.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of downloads and health; 0 picks a free one.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of Prometheus metrics; 0 picks a free one.")] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Database of the catalog, postgresql://user@host/database or sqlite:///file; a password is better "
+            "given as RECORDER_DATABASE_URL, out of the list of processes."
+        ),
+    ] = None,
+    migrate: Annotated[
+        bool | None, typer.Option("--migrate/--no-migrate", help="Whether this start may migrate the catalog.")
+    ] = None,
     public_url: Annotated[str | None, typer.Option(help="Base of recording_url, as clients reach it.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM; turns TLS on.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
@@ -48,6 +58,8 @@ def serve(
                 grpc_port=grpc_port,
                 http_port=http_port,
                 metrics_port=metrics_port,
+                database_url=database_url,
+                migrate=migrate,
                 public_url=public_url,
                 tls_cert=tls_cert,
                 tls_key=tls_key,

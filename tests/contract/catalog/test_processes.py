@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tests.contract.catalog.values import a_recording
 
 from recorder_service.catalog.catalog import Catalog
+from recorder_service.catalog.engine import DatabaseOptions
 from recorder_service.catalog.filters import DeliveryFilter, EventFilter, RecordingFilter
 from recorder_service.domain.application import Application
 from recorder_service.domain.event import Event
@@ -96,7 +97,20 @@ async def test_killed_writer_leaves_whole_transactions(
         assert wanted in {event.type.value for event in feed[UUID(name)]}
     assert len((await again.recordings.list(RecordingFilter(), 500)).items) == min(len(feed), 500)
     await again.aclose()
+    if not catalog_url.startswith("sqlite"):
+        return
     engine = sa.create_engine(catalog_url)
     with engine.connect() as connection:
         assert connection.execute(sa.text("PRAGMA integrity_check")).scalar() == "ok"
     engine.dispose()
+
+
+async def test_commit_of_another_process_wakes(catalog: Catalog, application: Application, catalog_url: str) -> None:
+    """Who waits here is woken by a commit there, long before looking again by itself; own commits wake once."""
+    watching = await Catalog.open(catalog_url, DatabaseOptions(watch_interval_s=0.05))
+    await asyncio.sleep(0.5)  # beginning to watch wakes as well
+    seen = watching.events.changed.count
+    writer = await start_writer(catalog_url, application, 4)
+    assert await watching.events.changed.wait(seen, timeout_s=20)
+    await asyncio.wait_for(writer.communicate(), timeout=60)
+    await watching.aclose()

@@ -13,16 +13,20 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from recorder_service.catalog.catalog import Catalog
+from recorder_service.catalog.engine import DatabaseOptions, open_database
 from recorder_service.catalog.migrations import migration_config, upgrade
+from recorder_service.catalog.schema import prepare_schema
 from recorder_service.catalog.tables import SCHEMA_VERSION, metadata
 from recorder_service.errors import Reason, StartupError
 
+_MIGRATE = DatabaseOptions(migrate=True)
 _OPEN = """
 import asyncio, sys
 from recorder_service.catalog.catalog import Catalog
+from recorder_service.catalog.engine import DatabaseOptions
 
 async def main():
-    await (await Catalog.open(sys.argv[1])).aclose()
+    await (await Catalog.open(sys.argv[1], DatabaseOptions(migrate=True))).aclose()
 
 asyncio.run(main())
 print("alembic" in sys.modules)
@@ -31,11 +35,15 @@ print("alembic" in sys.modules)
 
 async def test_migrations_make_the_tables_of_the_code(empty_url: str) -> None:
     """A database migrated from empty has exactly the tables, columns and indexes of tables.py."""
-    await (await Catalog.open(empty_url)).aclose()
-    engine = sa.create_engine(empty_url)
-    with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
-    engine.dispose()
+    database = await open_database(empty_url, DatabaseOptions())
+    await prepare_schema(database, migrate=True)
+
+    def compare(connection: sa.Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    differences = await database.write(compare)
+    await database.aclose()
     assert differences == []
 
 
@@ -56,23 +64,22 @@ def test_positions_are_never_used_twice(tmp_path: Path) -> None:
 
 async def test_newer_schema_is_refused(catalog_url: str) -> None:
     """A database of a later version is left alone and the message names the versions and the way out."""
-    await (await Catalog.open(catalog_url)).aclose()
-    engine = sa.create_engine(catalog_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0999'"))
+    database = await open_database(catalog_url, DatabaseOptions())
+    newer = sa.text("UPDATE alembic_version SET version_num = '0999'")
+    await database.write(lambda connection: connection.execute(newer).rowcount)
     with pytest.raises(StartupError) as caught:
-        await Catalog.open(catalog_url)
+        await Catalog.open(catalog_url, _MIGRATE)
     assert caught.value.reason is Reason.SCHEMA_TOO_NEW
     assert "0999" in caught.value.message
     assert "start the newer Recorder" in caught.value.message
-    with engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "0999"
-    engine.dispose()
+    kept = sa.text("SELECT version_num FROM alembic_version")
+    assert await database.read(lambda connection: connection.execute(kept).scalar()) == "0999"
+    await database.aclose()
 
 
 async def test_two_that_open_an_empty_database_migrate_it_once(empty_url: str) -> None:
     """Two catalogs opened at once on nothing both work and agree on the feed's name."""
-    first, second = await asyncio.gather(Catalog.open(empty_url), Catalog.open(empty_url))
+    first, second = await asyncio.gather(Catalog.open(empty_url, _MIGRATE), Catalog.open(empty_url, _MIGRATE))
     assert await second.events.position_of(first.events.cursor(0)) == 0
     await first.aclose()
     await second.aclose()
@@ -90,17 +97,16 @@ async def test_alembic_is_loaded_only_to_migrate(empty_url: str, tmp_path: Path)
     assert loaded == ["True", "False"]
 
 
-@pytest.mark.parametrize(
-    "url", ["", "nonsense", "postgresql://host/db", "sqlite://", "sqlite:////no/such/place/c.db", "sqlite:////tmp"]
-)
+@pytest.mark.parametrize("url", ["", "nonsense", "sqlite://", "sqlite:////no/such/place/c.db", "sqlite:////tmp"])
 async def test_unusable_url_is_refused(url: str) -> None:
     """A URL that names no SQLite file that can be written is a configuration error naming the setting."""
     with pytest.raises(StartupError) as caught:
         await Catalog.open(url)
     assert caught.value.reason is Reason.INVALID_CONFIGURATION
-    assert "catalog.url" in caught.value.message
+    assert "RECORDER_DATABASE_URL" in caught.value.message
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_database_file_is_private(catalog: Catalog, tmp_path: Path) -> None:
     """Others may not read the files: they hold the secrets of applications."""
     await catalog.applications.list()

@@ -13,6 +13,7 @@ from tests.unit.webhooks.webhook_values import APPLICATION, FILE, RECORDING
 
 from recorder_service.catalog.catalog import Catalog
 from recorder_service.catalog.deliveries import Lease
+from recorder_service.catalog.engine import DatabaseOptions
 from recorder_service.catalog.filters import EventFilter
 from recorder_service.domain.delivery import Delivery, DeliveryState
 from recorder_service.domain.event import EventType
@@ -141,10 +142,12 @@ class Timing:
 
 
 @contextlib.asynccontextmanager
-async def mailroom(directory: Path, timing: Timing | None = None, *, running: bool = True) -> AsyncIterator[Mailroom]:
-    """Open the catalog in `directory`, which several mailrooms may share, and run a dispatcher over it."""
+async def mailroom(
+    directory: Path, timing: Timing | None = None, *, running: bool = True, url: str | None = None
+) -> AsyncIterator[Mailroom]:
+    """Open the catalog in `directory` or at `url`, which several mailrooms may share, and run a dispatcher over it."""
     timing = timing or Timing()
-    catalog = await Catalog.open(f"sqlite:///{directory}/catalog.db")
+    catalog = await Catalog.open(url or f"sqlite:///{directory}/catalog.db", DatabaseOptions(migrate=True))
     resolver = SystemResolver(threads=1)
     guard = AddressGuard(AddressRules(["127.0.0.0/8"]), resolver)
     try:

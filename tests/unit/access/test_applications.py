@@ -123,3 +123,18 @@ async def test_failure_is_not_remembered() -> None:
         await remembered.find(OURS)
     source.error = None
     assert await remembered.find(OURS) is not None
+
+
+async def test_known_application_outlives_a_source_that_is_away() -> None:
+    """While the catalog is away a call can be resumed with the keys known before, for an hour; a stranger cannot."""
+    source, seconds = Source(), Seconds()
+    remembered = remembering(source, seconds)
+    known = await remembered.find(OURS)
+    source.error = Unavailable(Reason.CATALOG_FAILED, "away")
+    seconds.now_s = 31
+    assert await remembered.find(OURS) == known
+    seconds.now_s = 3631
+    with pytest.raises(Unavailable):
+        await remembered.find(OURS)
+    with pytest.raises(Unavailable):
+        await remembered.find(UUID(int=7))

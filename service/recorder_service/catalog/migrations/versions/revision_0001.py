@@ -6,6 +6,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_SORTED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Make all tables."""
@@ -19,7 +21,7 @@ def _applications() -> None:
     op.create_table(
         "applications",
         sa.Column("application_id", sa.Uuid, primary_key=True),
-        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("name", _SORTED, nullable=False),
         sa.Column("document", sa.Text, nullable=False),
     )
     op.create_index("ix_applications_name", "applications", ["name", "application_id"])
@@ -91,7 +93,7 @@ def _deliveries() -> None:
         sa.Column("last_attempt_time", sa.BigInteger),
         sa.Column("last_status", sa.BigInteger, nullable=False),
         sa.Column("last_error", sa.Text, nullable=False),
-        sa.Column("lane", sa.Text, nullable=False),
+        sa.Column("lane", _SORTED, nullable=False),
         sa.Column("due_time", sa.BigInteger),
         sa.Column("lease_token", sa.BigInteger, nullable=False),
     )
