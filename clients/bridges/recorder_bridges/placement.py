@@ -1,6 +1,5 @@
 """Where the audio of a sender belongs on the recording's time line, in frames of the sender's own rate."""
 
-import math
 from dataclasses import dataclass
 
 TOLERANCE_MS = 60
@@ -78,7 +77,7 @@ class ArrivalPlacement:
         """Give the frame of this moment: what arrives now ends here."""
         if self._began_s is None:
             return 0
-        return max(self._next_frame, math.floor((now_s - self._began_s) * self._rate_hz))
+        return max(self._next_frame, round((now_s - self._began_s) * self._rate_hz))
 
     def end_frame(self, now_s: float) -> int:
         """Give the frame at which a call ends that is hung up now: after its last samples, or the silence since."""
