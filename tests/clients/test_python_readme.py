@@ -40,6 +40,9 @@ def test_readme_records_a_file_from_an_empty_directory(tmp_path: Path) -> None:
         **{f"RECORDER_{name}_PORT": str(port) for name, port in ports.items()},
         "RECORDER": str(ROOT),
         "RECORDER_SERVER": f"127.0.0.1:{ports['GRPC']}",
+        # It is a long way already on a busy machine.
+        "PIP_NO_COMPILE": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "RECORDER_DISK_SOFT_PERCENT": "0",
         "RECORDER_DISK_HARD_PERCENT": "0",
     }
