@@ -13,7 +13,7 @@ NODE := clients/typescript
 NODE_MODULES := $(NODE)/node_modules/.installed
 BASELINE := proto/baseline/recorder.binpb
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-annotate --no-emit-package recorder-client
+	--no-annotate --no-emit-package recorder-client --no-emit-package recorder-bridges
 
 .PHONY: help
 help: ## Show this list
@@ -28,9 +28,10 @@ $(RUNTIME): requirements/runtime.lock pyproject.toml clients/python/pyproject.to
 	@$(PIP) --no-deps --no-build-isolation -e clients/python -e . >&2
 	@touch $@
 
-$(DEV): requirements/dev.lock $(RUNTIME)
+$(DEV): requirements/dev.lock clients/bridges/pyproject.toml $(RUNTIME)
 	@echo "installing what development needs into $(VENV)" >&2
 	@$(PIP) --require-hashes -r requirements/dev.lock >&2
+	@$(PIP) --no-deps --no-build-isolation -e clients/bridges >&2
 	@touch $@
 
 .PHONY: setup

@@ -99,7 +99,7 @@ class Driver:
 
 async def _count_plays(call: Call) -> int:
     plays = 0
-    async for message in call:
+    async for message in call.events():
         plays += message.HasField("play")
     return plays
 

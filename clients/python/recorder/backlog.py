@@ -1,6 +1,7 @@
 """What was written but is not yet known to be durable."""
 
 import asyncio
+from collections.abc import Callable
 
 from recorder.v1.recorder_service_pb2 import RecordCallRequest
 
@@ -11,9 +12,17 @@ class Backlog:
     The size is bounded softly: `room` waits while it is exceeded, and a request that has been let in is always taken.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        """Begin after the opening request, which has number 1."""
+    def __init__(
+        self, max_bytes: int, *, on_acknowledged: Callable[[RecordCallRequest], None] = lambda _: None
+    ) -> None:
+        """Begin after the opening request, which has number 1.
+
+        Args:
+            max_bytes: What may wait for acknowledgement.
+            on_acknowledged: Is given every request that became durable, in order.
+        """
         self._max_bytes = max_bytes
+        self._on_acknowledged = on_acknowledged
         self._size_bytes = 0
         # Insertion order is sequence order.
         self._requests: dict[int, RecordCallRequest] = {}
@@ -50,8 +59,10 @@ class Backlog:
     def acknowledge(self, sequence: int) -> None:
         """Drop everything up to and including `sequence`."""
         while self._first_sequence <= min(sequence, self._next_sequence - 1):
-            self._size_bytes -= self._requests.pop(self._first_sequence).ByteSize()
+            request = self._requests.pop(self._first_sequence)
+            self._size_bytes -= request.ByteSize()
             self._first_sequence += 1
+            self._on_acknowledged(request)
         self._settle()
 
     def close(self) -> None:

@@ -14,16 +14,17 @@ from recorder.v1.recorder_service_pb2 import RecordCallRequest, RecordCallRespon
 from recorder.v1.recording_pb2 import PauseMode, Recording
 
 _UNREAD_MESSAGES = 1024
+_PARTING_S = 2.0
 
 
 class Call:
     """A recording that runs. Use it as `async with`: entering waits until the recording exists.
 
-    A line that breaks is taken up again by itself, and what is not acknowledged is sent again. Leaving the block
-    without `close` leaves the recording interrupted: it waits for the server's resume window and is then finished with
-    what was acknowledged.
+    A line that breaks is taken up again by itself, and what is not acknowledged is sent again. Leaving the block hangs
+    up, if that was not done before. Leaving it by an exception does not: what was written has two more seconds to
+    become durable, and the recording is interrupted. It waits for the server's resume window and is then finished.
 
-    Iterating gives the server's messages except acknowledgements, until the recording is completed. Reading them is
+    `events` gives the server's messages except acknowledgements, until the recording is completed. Reading them is
     optional; only the newest 1024 are kept for a reader.
     """
 
@@ -34,7 +35,8 @@ class Call:
         self.recording_id = start.recording_id
         self._message_s = settings.message_ms / 1000
         self._packer = Packer(start.legs, settings.message_ms)
-        self._backlog = Backlog(settings.buffer_bytes)
+        self._backlog = Backlog(settings.buffer_bytes, on_acknowledged=self._note_durable)
+        self._durable_frames = {leg.leg_id: 0 for leg in start.legs}
         self._line = Line(start, settings, self._backlog, open_stream, get_recording, on_message=self._keep)
         self._messages: asyncio.Queue[RecordCallResponse | None] = asyncio.Queue(_UNREAD_MESSAGES)
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -53,6 +55,14 @@ class Call:
         """What ended the recording; None while it runs. From then on what is written is dropped."""
         return self._line.stopped
 
+    @property
+    def durable_frames(self) -> Mapping[str, int]:
+        """What is safe: by leg, the end of the furthest audio that the server has on disk, in the leg's own rate.
+
+        It never decreases. It stays where it is once the recording has stopped: then `completed` tells what was kept.
+        """
+        return dict(self._durable_frames)
+
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._line.run(), name=f"call {self.recording_id}")
         self._task.add_done_callback(self._finished)
@@ -67,9 +77,23 @@ class Call:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._leave()
+        try:
+            if kind is None:
+                await self._hang_up()
+            elif error is not None and isinstance(error, Exception):
+                await self._save()
+        finally:
+            await self._leave()
 
-    async def __aiter__(self) -> AsyncIterator[RecordCallResponse]:
+    def __aiter__(self) -> AsyncIterator[RecordCallResponse]:
+        return self.events()
+
+    async def events(self) -> AsyncIterator[RecordCallResponse]:
+        """Give the server's messages: opened, beeps to play, stopped, completed.
+
+        Raises:
+            RecorderError: If the call failed for good.
+        """
         while (message := await self._messages.get()) is not None:
             yield message
         self._check()
@@ -134,6 +158,29 @@ class Call:
             raise unavailable("the call was left before its recording was completed")
         return self._line.completed
 
+    async def durable(self) -> None:
+        """Wait until everything written so far is on the server's disk, or the recording has stopped.
+
+        Raises:
+            RecorderError: If the call failed for good.
+        """
+        self._flush()
+        await self._backlog.acknowledged()
+        self._check()
+
+    async def _hang_up(self) -> None:
+        if self._failure is None and self.stopped is None and not self._line.closing:
+            await self.close()
+
+    async def _save(self) -> None:
+        """Give what was written a little time to become durable; a caller that failed does not wait for long."""
+        self._flush()
+        try:
+            async with asyncio.timeout(_PARTING_S):
+                await self._backlog.acknowledged()
+        except TimeoutError:
+            return
+
     async def _pack(self) -> None:
         if self._packer.due:
             self._flush()
@@ -159,6 +206,11 @@ class Call:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+    def _note_durable(self, request: RecordCallRequest) -> None:
+        for chunk in request.audio.chunks:
+            end_frame = self._packer.end_frame(chunk)
+            self._durable_frames[chunk.leg_id] = max(self._durable_frames[chunk.leg_id], end_frame)
 
     def _keep(self, message: RecordCallResponse | None) -> None:
         if self._messages.full():

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,6 +11,7 @@ import grpc
 import grpc.aio
 
 from recorder.calls import Call
+from recorder.downloads import OnProgress, download_to
 from recorder.errors import from_rpc_error
 from recorder.events import Subscription
 from recorder.line import CallSettings
@@ -20,7 +22,7 @@ from recorder.v1 import recording_service_pb2_grpc as recording_rpc
 from recorder.v1 import webhook_service_pb2_grpc as webhook_rpc
 from recorder.v1.event_service_pb2 import SubscribeEventsRequest
 from recorder.v1.recorder_service_pb2 import StartCall
-from recorder.v1.recording_pb2 import Recording
+from recorder.v1.recording_pb2 import Recording, RecordingFile
 from recorder.v1.recording_service_pb2 import DownloadRecordingRequest, DownloadRecordingResponse, GetRecordingRequest
 
 _Request = TypeVar("_Request")
@@ -155,6 +157,12 @@ class Client:
             raise from_rpc_error(error) from None
         finally:
             stream.cancel()
+
+    async def download_to(
+        self, recording_id: str, path: Path, *, on_progress: OnProgress | None = None, reconnect_for_s: float = 60.0
+    ) -> RecordingFile:
+        """Write a finished file to `path`, checked, or nothing; see `recorder.downloads.download_to`."""
+        return await download_to(self, recording_id, path, on_progress=on_progress, reconnect_for_s=reconnect_for_s)
 
     def _metadata(self) -> grpc.aio.Metadata:
         token = self._token() if callable(self._token) else self._token

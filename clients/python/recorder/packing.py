@@ -46,6 +46,10 @@ class Packer:
         """Give the frame after the last one written of a leg, in the leg's own rate."""
         return self._next_frame[self._known(leg_id)]
 
+    def end_frame(self, chunk: AudioChunk) -> int:
+        """Give the frame after a chunk's last one."""
+        return chunk.start_frame + len(chunk.payload) // self._frame_bytes[chunk.leg_id]
+
     def pieces(self, leg_id: str, payload: bytes) -> Iterator[bytes]:
         """Cut a payload into pieces of at most one message.
 

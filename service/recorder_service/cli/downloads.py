@@ -13,10 +13,8 @@ from recorder_service.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
     from recorder.channel import Client
-    from recorder.v1.recording_pb2 import RecordingFile
 
 _PIECE_BYTES = 65_536
-_RECONNECT_FOR_S = 60.0
 _HTTP_S = 60.0
 _HTTP_REASONS = {401: "INVALID_TOKEN", 403: "NOT_PERMITTED", 404: "FILE_NOT_FOUND", 410: "FILE_EXPIRED"}
 
@@ -50,33 +48,17 @@ class _Target:
             )
 
 
-async def download_over_grpc(client: "Client", recording_id: str, path: Path) -> "RecordingFile":
-    """Write a recording's file to `path`, going on where a broken connection left off.
+async def download_over_grpc(client: "Client", recording_id: str, path: Path) -> None:
+    """Write a recording's file to `path`, going on where a broken connection or an earlier try left off.
 
     Raises:
-        CommandFailed: If `path` cannot be written, or what came is not the file.
-        RecorderError: If there is no file, or the connection cannot be had back.
+        CommandFailed: If `path` cannot be written.
+        RecorderError: If there is no file, the connection cannot be had back, or what came is not the file.
     """
-    from recorder.backoff import Backoff
-    from recorder.errors import RecorderError
-    from recorder.v1.recording_pb2 import RecordingFile
-
-    backoff = Backoff(_RECONNECT_FOR_S)
-    facts = RecordingFile()
-    with _complete_or_nothing(path) as target:
-        while True:
-            try:
-                async for message in client.download(recording_id, target.size_bytes):
-                    if message.HasField("file"):
-                        facts = message.file
-                    else:
-                        target.write(message.chunk)
-                        backoff.succeeded()
-                break
-            except RecorderError as error:
-                await backoff.wait(error)
-        target.check(facts.size_bytes, facts.sha256)
-    return facts
+    try:
+        await client.download_to(recording_id, path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def download_over_http(url: str, token: str, path: Path, *, size_bytes: int, sha256: str) -> None:
@@ -116,6 +98,10 @@ def _complete_or_nothing(path: Path) -> Iterator[_Target]:
             yield _Target(file)
         part.replace(path)
     except OSError as error:
-        raise CommandFailed(f"cannot write {path}: {error.strerror}", hint="give another file with --out") from None
+        raise _unwritable(path, error) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(f"cannot write {path}: {error.strerror}", hint="give another file with --out")

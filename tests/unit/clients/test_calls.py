@@ -269,3 +269,39 @@ async def test_unknown_leg_and_half_frames_are_refused_before_sending(server: Co
             await call.write({"third": b"12"})
         with pytest.raises(ValueError, match="leg caller has 3 bytes"):
             await call.write({"caller": b"123"})
+
+
+async def test_leaving_the_block_hangs_up(server: ContractServer, client: Client) -> None:
+    """A program that forgets `close` loses nothing."""
+    async with client.record_call(START, FAST) as call:
+        await call.write({"caller": bytes(320)})
+    requests = server.recorder.recordings[call.recording_id].requests
+    assert [request.WhichOneof("payload") for request in requests.values()] == ["audio", "close"]
+
+
+async def test_error_of_the_program_saves_what_was_written_without_hanging_up(
+    server: ContractServer, client: Client
+) -> None:
+    """The last 20 ms, still held for company, are sent; the recording may be resumed."""
+    call = client.record_call(START, FAST)
+
+    async def fail() -> None:
+        async with call:
+            await call.write({"caller": bytes(320)})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    requests = server.recorder.recordings[call.recording_id].requests
+    assert [request.WhichOneof("payload") for request in requests.values()] == ["audio"]
+
+
+async def test_durable_frames_follow_the_acknowledgements(server: ContractServer, client: Client) -> None:
+    """Nothing is safe before the server said so; then each leg stands at its own frame."""
+    server.recorder.behaviour.acknowledging.clear()
+    async with client.record_call(START, FAST) as call:
+        await call.write({"caller": bytes(3200), "callee": bytes(800)}, {"callee": 16_000})
+        assert call.durable_frames == {"caller": 0, "callee": 0}
+        server.recorder.behaviour.acknowledging.set()
+        await call.durable()
+        assert call.durable_frames == {"caller": 1600, "callee": 16_800}

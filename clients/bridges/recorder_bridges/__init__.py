@@ -1,0 +1,1 @@
+"""Bridges: media that others send in their own way, recorded with Recorder."""

@@ -1,0 +1,5 @@
+"""`python -m recorder_bridges`."""
+
+from recorder_bridges.command import main
+
+main()
