@@ -122,7 +122,8 @@ class Worker:
                 self.serving = Serving(int(facts["pid"]), int(facts["metrics_port"]), facts)
                 self._ready.set()
                 if self.restarts:
-                    log.info("worker_serves_again", worker=self.name, pid=self.serving.pid, restarts=self.restarts)
+                    told = {name: facts.get(name) for name in ("pid", "cluster_port", "recovered_recordings")}
+                    log.info("worker_serves_again", worker=self.name, restarts=self.restarts, **told)
 
     async def _stopped_within(self, wait_s: float) -> bool:
         try:

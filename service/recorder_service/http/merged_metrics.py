@@ -58,6 +58,8 @@ class MergedMetrics(Collector):
 
 def _labelled(text: str, worker: str) -> Iterator[Metric]:
     for family in text_string_to_metric_families(text):
+        if family.name.endswith("_created"):
+            continue  # in the text format the starting times of counters look like gauges
         family.samples = [sample._replace(labels={**sample.labels, LABEL: worker}) for sample in family.samples]
         yield family
 
