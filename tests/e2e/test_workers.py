@@ -242,4 +242,4 @@ def _retry_after_s(error: grpc.aio.AioRpcError) -> float:
     assert status is not None
     retry = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(retry) for detail in status.details)
-    return retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+    return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from grpc_status import rpc_status
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.client import Call, Client, Ledger, Tenant, reason
 from tests.harness.server import Server
@@ -78,6 +79,6 @@ async def resumed(port: int, tenant: Tenant, recording_id: str, ledger: Ledger) 
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
             # A connection that a killed process left behind says nothing of its own.
-            reasons.append(reason(error) if any("bin" in key for key, _ in error.trailing_metadata() or ()) else "")  # type: ignore[misc,union-attr] # wrong in the stubs
+            reasons.append("" if rpc_status.from_call(error) is None else reason(error))  # type: ignore[arg-type] # the stubs know only the calls of threads
         else:
             return client, call, reasons
