@@ -16,7 +16,6 @@ VALUES: dict[str, tuple[str, object]] = {
     "data_dir": ("/var/lib/recorder", Path("/var/lib/recorder")),
     "node_dir": ("/var/lib/recorder/node-1", Path("/var/lib/recorder/node-1")),
     "files_dir": ("/srv/files", Path("/srv/files")),
-    "database_url": ("sqlite:////srv/catalog.db", "sqlite:////srv/catalog.db"),
     "role": ("dispatcher", Role.DISPATCHER),
     "workers": ("4", 4),
     "lease_s": ("0.5", 0.5),

@@ -104,8 +104,8 @@ class Recordings:
         identity = _checked_event_id(recording, event_id, delivery)
 
         def work(connection: sa.Connection) -> Event:
-            self._guard(connection)
             take_recording(connection, recording.recording_id)
+            self._guard(connection)
             known = find_event(connection, identity, recording.recording_id)
             if known is not None:
                 return known
@@ -136,8 +136,8 @@ class Recordings:
         """
 
         def work(connection: sa.Connection) -> Event:
-            self._guard(connection)
             take_recording(connection, recording_id)
+            self._guard(connection)
             known = find_event(connection, event_id, recording_id)
             if known is not None:
                 return known
