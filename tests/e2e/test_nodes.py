@@ -111,6 +111,24 @@ async def test_recover_in_a_catalog_that_does_not_know_the_node_touches_nothing(
     assert "node-id" in nowhere["message"]
 
 
+async def test_strange_catalog_is_refused_while_audio_waits_in_the_journal(node: Server, tmp_path: Path) -> None:
+    """A wrong database URL must not cost what was acknowledged; with the right one the node goes on."""
+    environment = shared(tmp_path)
+    async with Client(node.ports.grpc) as client:
+        tenant = await client.create_tenant(environment["RECORDER_ADMIN_TOKEN"])
+        recording_id = await half_a_call(client, tenant)
+        node.kill()
+    wrong = Server(node.data_dir, environment=environment | {"RECORDER_DATABASE_URL": f"sqlite:///{tmp_path}/other.db"})
+    with pytest.raises(RuntimeError, match="RECORDER_DATABASE_URL"):
+        wrong.start()
+    wrong.close()
+    assert node.start()["recovered_recordings"] == 1
+    async with Client(node.ports.grpc) as client:
+        request = recording_service_pb2.StopRecordingRequest(recording_id=recording_id)
+        await client.recordings.StopRecording(request, metadata=tenant.metadata)
+        assert (await client.ended(tenant, recording_id)).file.duration.ToMilliseconds() == 2000
+
+
 async def test_copy_of_a_living_node_is_refused(node: Server, tmp_path: Path) -> None:
     """Two nodes on copies of one journal: the second waits for the lease, sees it renewed, and says what to do."""
     shutil.copytree(node.data_dir, tmp_path / "copy")

@@ -243,3 +243,19 @@ def _retry_after_s(error: grpc.aio.AioRpcError) -> float:
     retry = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(retry) for detail in status.details)
     return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
+
+
+async def test_smaller_fleet_finishes_what_the_workers_before_it_left(tmp_path: Path) -> None:
+    """Of three workers two are left: the journal of the third is finished by itself."""
+    environment = ENVIRONMENT | {"RECORDER_DRAIN_GRACE_S": "0"}
+    with Fleet(tmp_path / "data", 3, environment=environment) as fleet:
+        async with Client(fleet.workers[2].port) as client:
+            tenant = await client.create_tenant(fleet.admin_token)
+            call = await client.call(tenant, legs=[leg()], ncco=WAV)
+            await call.follow(SCRIPT, upto=100)
+            await call.acknowledged(101)
+        assert await asyncio.to_thread(fleet.terminate) == 0
+    with Fleet(tmp_path / "data", 2, environment=environment) as smaller:
+        async with Client(smaller.ports.grpc) as client:
+            recording = await client.ended(tenant, call.recording_id, timeout_s=60)
+        assert (recording.state, recording.file.duration.ToMilliseconds()) == (AVAILABLE, 2000)

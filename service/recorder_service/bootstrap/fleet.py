@@ -9,11 +9,13 @@ import socket
 import sys
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from recorder_service.bootstrap.ground import directories
+from recorder_service.cluster.leftovers import finish_leftovers, node_directories
 from recorder_service.cluster.supervisor import Supervisor
 from recorder_service.cluster.worker import Worker, WorkerCommand
 from recorder_service.config import ENVIRONMENT_PREFIX, Settings, environment_of
@@ -27,6 +29,7 @@ log = structlog.get_logger(__name__)
 _LOOPBACK = "127.0.0.1"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LAST_WORDS_S = 5.0
+_PROGRAM = (sys.executable, "-m", "recorder_service")
 
 
 class Fleet:
@@ -55,7 +58,10 @@ class Fleet:
             await supervisor.start()
             await operations.start()
             _announce(supervisor, *ports, operations.port)
+            leftovers = asyncio.create_task(self._finish_leftovers())
             await self._until_stopped(supervisor)
+            leftovers.cancel()
+            await asyncio.wait((leftovers,))
             await supervisor.stop()
             await operations.stop(_LAST_WORDS_S)
         return supervisor.ended_well
@@ -75,8 +81,7 @@ class Fleet:
 
     def _workers(self, grpc_port: int, http_port: int) -> list[Worker]:
         settings = self._settings
-        data_dir, _ = directories(settings)
-        base = data_dir if settings.node_dir is None else settings.node_dir.absolute()
+        data_dir, base = directories(settings)
         secret = secrets.token_urlsafe(32)
         if settings.cluster_secret is not None:
             secret = settings.cluster_secret.get_secret_value()
@@ -95,11 +100,21 @@ class Fleet:
         }
         workers = []
         for number in range(1, settings.workers + 1):
-            own = {**shared, "node_dir": str(base / f"node-{number}")}
+            own = {**shared, "node_dir": str(_worker_directory(base, number))}
             environment = {**_foreign_environment(), **environment_of(settings), **_variables(own)}
-            command = (sys.executable, "-m", "recorder_service", "serve")
-            workers.append(Worker(WorkerCommand(str(number), command, environment)))
+            workers.append(Worker(WorkerCommand(str(number), (*_PROGRAM, "serve"), environment)))
         return workers
+
+    async def _finish_leftovers(self) -> None:
+        """Finish what workers left that this fleet does not have."""
+        settings = self._settings
+        _, base = directories(settings)
+        if not settings.role.records:
+            return
+        own = {_worker_directory(base, number) for number in range(1, settings.workers + 1)}
+        left = [directory for directory in node_directories(base) if directory not in own]
+        environment = {**_foreign_environment(), **environment_of(settings)}
+        await finish_leftovers(left, (*_PROGRAM, "recover", "--json", "--journal"), environment, settings.lease_s)
 
     def _operations(self, supervisor: Supervisor) -> HttpServer:
         settings = self._settings
@@ -113,6 +128,10 @@ class Fleet:
         if self._stop.is_set() and self._supervisor is not None:
             self._supervisor.hasten()
         self._stop.set()
+
+
+def _worker_directory(base: Path, number: int) -> Path:
+    return base / f"node-{number}"
 
 
 def _metrics_ports(supervisor: Supervisor) -> dict[str, int | None]:

@@ -1,6 +1,7 @@
 """The part of a node that records: its journal, its lease, its live recordings."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ from recorder_service.cluster.joining import Applicant, join, place_of
 from recorder_service.cluster.lease import Lease
 from recorder_service.config import Settings
 from recorder_service.disk import DiskMarks, DiskWatch
-from recorder_service.errors import Conflict, RecorderError
+from recorder_service.errors import Conflict, NotFound, Reason, RecorderError, StartupError
 from recorder_service.finishing.finisher import Finisher
 from recorder_service.finishing.spool import SpoolDirectory
 from recorder_service.journal.journal import Journal
@@ -85,6 +86,7 @@ async def open_desk(
     stack.push_async_callback(journal.close)
     place = await asyncio.to_thread(place_of, directory / _LOCK_FILE)
     node_id = await asyncio.to_thread(_node_id, ground.node_dir / NODE_ID_FILE)
+    await _check_catalog(ground, journal, node_id)
     applicant = Applicant(node_id, settings.role, place, settings.lease_s, patient)
     taken = await join(ground.catalog.nodes, applicant)
     nodes = ground.catalog.nodes
@@ -115,6 +117,29 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
     )
     ground.metrics.watch(lambda: len(recordings), lambda: desk.journal.size_bytes, lambda: len(ground.background))
     return recordings
+
+
+async def _check_catalog(ground: Ground, journal: Journal, node_id: str) -> None:
+    """Refuse a catalog that never saw this node: all of the journal's audio would look like rubbish in it.
+
+    Raises:
+        StartupError: INVALID_CONFIGURATION.
+    """
+    left = journal.recordings()
+    if not left or await ground.catalog.nodes.find(node_id) is not None:
+        return
+    for recording_id in left:
+        # The catalog of a version that knew no nodes.
+        with contextlib.suppress(NotFound):
+            await ground.catalog.recordings.get(recording_id, None)
+            return
+    raise StartupError(
+        Reason.INVALID_CONFIGURATION,
+        f"the journal in {ground.node_dir} holds {len(left)} recordings, but the catalog knows neither them nor node "
+        f"{node_id}: give the RECORDER_DATABASE_URL or --data-dir that the node had, or move `journal`, `spool` and "
+        "`node-id` away",
+        details={"field": "database_url", "node_id": node_id},
+    )
 
 
 def _guard(lease: Lease, connection: sa.Connection) -> None:
