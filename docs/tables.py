@@ -29,7 +29,7 @@ def configuration() -> str:
         "",
         "Every setting is an environment variable. It can also stand in a TOML file, under its name in lower case",
         "without `RECORDER_`, as `grpc_port = 50051`; the file is named by `--config` or `RECORDER_CONFIG`. Many are",
-        "flags of `recorder serve`, too. Flags win over variables, variables over the file, the file over the defaults.",
+        "flags of `recorder serve`, too. Flags win over variables, those over the file, and that over the defaults.",
         "`recorder config` prints what is in force, with secrets masked.",
         "",
         "| variable | default | meaning |",
