@@ -25,7 +25,7 @@ _ENVIRONMENT = {"RECORDER_LEASE_S": "3", "RECORDER_RENDER_THREADS": "1"}
 
 async def killed_workers(seed: int, quick: bool) -> Result:
     """Kill a worker every few seconds; each call resumes on a fresh connection, wherever that lands."""
-    count, kills, between_s = (6, 2, 2.0) if quick else (40, 20, 5.0)
+    count, kills, between_s = (6, 3, 2.0) if quick else (40, 21, 5.0)
     chance = random.Random(seed)
     with (
         tempfile.TemporaryDirectory(prefix="robustness-") as directory,
@@ -36,9 +36,11 @@ async def killed_workers(seed: int, quick: bool) -> Result:
         async with LiveCalls(fleet.ports.grpc, tenant, seed, scattered=True) as calls:
             running = await calls.begin(count)
             pids = [worker.pid for worker in fleet.workers]
-            for _ in range(kills):
-                await asyncio.sleep(between_s)
-                await _kill(fleet, pids, chance.randrange(_WORKERS))
+            first = chance.randrange(_WORKERS)
+            for kill in range(kills):
+                await asyncio.sleep(between_s * chance.uniform(0.5, 1.5))
+                # In turn: so each call is struck, wherever it landed.
+                await _kill(fleet, pids, (first + kill) % _WORKERS)
             late = await calls.hang_up(running, 60)
             verdict = await calls.verdict(running)
         code = await asyncio.to_thread(fleet.terminate)

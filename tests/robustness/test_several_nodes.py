@@ -9,7 +9,7 @@ SEED = 20_261_122
 
 @pytest.mark.slow
 async def test_killed_workers_lose_nothing() -> None:
-    """Two kills of three workers."""
+    """Each of three workers, once."""
     result = await killed_workers.killed_workers(SEED, quick=True)
     assert result.ok, result
 
