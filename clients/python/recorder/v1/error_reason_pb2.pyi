@@ -118,9 +118,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Only at start: the database was made by a newer Recorder."""
     ERROR_REASON_DIRECTORY_LOCKED: _ErrorReason.ValueType  # 47
     """Only at start: another Recorder uses this data directory."""
-    ERROR_REASON_OWNER_AWAY: _ErrorReason.ValueType  # 48
+    ERROR_REASON_OWNER_AWAY: _ErrorReason.ValueType  # 50
     """The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time."""
-    ERROR_REASON_NODE_FENCED: _ErrorReason.ValueType  # 49
+    ERROR_REASON_NODE_FENCED: _ErrorReason.ValueType  # 51
     """The node lost its lease: others may have finished its recordings. Resume elsewhere after the given time."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -225,8 +225,8 @@ ERROR_REASON_SCHEMA_TOO_NEW: ErrorReason.ValueType  # 46
 """Only at start: the database was made by a newer Recorder."""
 ERROR_REASON_DIRECTORY_LOCKED: ErrorReason.ValueType  # 47
 """Only at start: another Recorder uses this data directory."""
-ERROR_REASON_OWNER_AWAY: ErrorReason.ValueType  # 48
+ERROR_REASON_OWNER_AWAY: ErrorReason.ValueType  # 50
 """The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time."""
-ERROR_REASON_NODE_FENCED: ErrorReason.ValueType  # 49
+ERROR_REASON_NODE_FENCED: ErrorReason.ValueType  # 51
 """The node lost its lease: others may have finished its recordings. Resume elsewhere after the given time."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
