@@ -105,7 +105,8 @@ async def _talk(port: int, tenant: Tenant, lateness: list[float], offset: float)
                 lateness[0] = max(lateness[0], -wait_s)
                 await asyncio.sleep(max(0.0, wait_s))
         finally:
-            reading.cancel()
+            call.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
 
 def _cpu_s(pid: int) -> float:

@@ -14,8 +14,10 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.harness.client import Client, Tenant, leg, pieces, reason
+from tests.harness.certificates import Authority
+from tests.harness.client import Call, Client, Tenant, leg, pieces, reason
 from tests.harness.files import download, fetch
+from tests.harness.fleet import Fleet
 from tests.harness.receiver import Receiver
 from tests.harness.server import Server
 from tests.harness.speech import speech
@@ -233,3 +235,60 @@ async def test_recording_of_a_node_that_is_away_cannot_be_steered_and_says_when_
                 assert (away.value.code(), reason(away.value)) == (grpc.StatusCode.UNAVAILABLE, "OWNER_AWAY")
                 # Once while its lease still lasts, once after it.
                 await asyncio.sleep(LEASE_S)
+
+
+async def test_nodes_talk_tls_where_they_are_told_to(tmp_path: Path) -> None:
+    """Each shows its certificate and trusts the cluster's CA alone; what is passed on gets through."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("127.0.0.1")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    tls = {
+        "RECORDER_TLS_CERT": str(issued.certificate),
+        "RECORDER_TLS_KEY": str(issued.key),
+        "RECORDER_CLUSTER_CA": str(tmp_path / "ca.pem"),
+    }
+    environment = shared(tmp_path) | tls
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(Server(tmp_path / name, environment=environment)) for name in ("a", "b")]
+        async with contextlib.AsyncExitStack() as clients:
+            owner, other = [
+                await clients.enter_async_context(Client(node.ports.grpc, ca_pem=authority.pem)) for node in nodes
+            ]
+            tenant = await owner.create_tenant(environment["RECORDER_ADMIN_TOKEN"])
+            call = await owner.call(tenant, legs=[leg()], ncco=WAV)
+            await call.follow(SCRIPT)
+            request = recording_service_pb2.StopRecordingRequest(recording_id=call.recording_id)
+            await other.recordings.StopRecording(request, metadata=tenant.metadata)
+            assert (await call.completed()).stop_reason == recording_pb2.STOP_REASON_REQUESTED
+
+
+async def test_node_that_drains_gives_back_the_streams_it_passes_on(node: Server, tmp_path: Path) -> None:
+    """DRAINING at once, though the owner stays; resumed there, the file is whole."""
+    environment = shared(tmp_path)
+    with Server(tmp_path / "another", environment=environment) as another:
+        async with Client(node.ports.grpc) as owner, Client(another.ports.grpc) as other:
+            tenant = await owner.create_tenant(environment["RECORDER_ADMIN_TOKEN"])
+            call = await owner.call(tenant, legs=[leg()], ncco=WAV)
+            await call.follow(SCRIPT, upto=50)
+            call.cancel()
+            passed_on = Call(other, tenant.metadata)
+            await passed_on.resume(call.recording_id)
+            await passed_on.follow(SCRIPT, upto=100)
+            another.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.aio.AioRpcError) as drained:
+                await passed_on.rest()
+            assert reason(drained.value) == "DRAINING"
+            assert await asyncio.to_thread(another.wait) == 0
+            back = Call(owner, tenant.metadata)
+            await back.resume(call.recording_id)
+            await back.follow(SCRIPT)
+            assert (await back.hang_up()).file.duration.ToMilliseconds() == 3000
+
+
+async def test_port_of_another_service_is_not_shared(node: Server, tmp_path: Path) -> None:
+    """Workers share a port with each other and with nobody else."""
+    fleet = Fleet(tmp_path / "fleet", 2)
+    fleet.ports = node.ports
+    with pytest.raises(RuntimeError, match="--grpc-port"):
+        fleet.start(keep_ports=True)
+    fleet.close()
