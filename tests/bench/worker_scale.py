@@ -70,26 +70,25 @@ async def measure(workers: int, calls: int, seconds: float) -> Load:
             async with contextlib.AsyncExitStack() as stack:
                 client = await stack.enter_async_context(Client(server.ports.grpc))
                 tenant = await client.create_tenant(server.admin_token)
-                lateness = [0.0]
+                lateness, over = [0.0], asyncio.Event()
                 running = [
-                    asyncio.create_task(_talk(server.ports.grpc, tenant, lateness, index / calls))
+                    asyncio.create_task(_talk(server.ports.grpc, tenant, lateness, index / calls, over))
                     for index in range(calls)
                 ]
                 await asyncio.sleep(seconds / 4)
                 began_s, before = time.monotonic(), [_cpu_s(pid) for pid in (*serving, server.pid)]
                 await asyncio.sleep(seconds)
                 elapsed_s, after = time.monotonic() - began_s, [_cpu_s(pid) for pid in (*serving, server.pid)]
-                for task in running:
-                    task.cancel()
+                over.set()
                 await asyncio.gather(*running, return_exceptions=True)
     used = [(end - begin) / elapsed_s for begin, end in zip(before, after, strict=True)]
     everybody = sum(used) if workers > 1 else used[0]
     return Load(workers, calls, round(everybody, 3), round(max(used[:-1]), 3), round(1000 * lateness[0], 1))
 
 
-async def _talk(port: int, tenant: Tenant, lateness: list[float], offset: float) -> None:
-    """Make one call in real time on a connection of its own."""
-    await asyncio.sleep(offset)
+async def _talk(port: int, tenant: Tenant, lateness: list[float], offset_s: float, over: asyncio.Event) -> None:
+    """Make one call in real time on a connection of its own, until it is over."""
+    await asyncio.sleep(offset_s)
     async with Client(port) as client:
         call = Call(client, tenant.metadata)
         await call.open(legs=two_legs(), ncco=_NCCO, ack_interval_ms=500)
@@ -97,7 +96,7 @@ async def _talk(port: int, tenant: Tenant, lateness: list[float], offset: float)
         began_s = time.monotonic()
         try:
             index = 0
-            while True:
+            while not over.is_set():
                 at = index * 16 * _CHUNK_MS
                 await call.audio(caller=(at, _SILENCE), callee=(at, _SILENCE))
                 index += 1
