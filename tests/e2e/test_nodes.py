@@ -161,6 +161,8 @@ async def test_node_that_stood_still_past_its_lease_writes_nothing_more(node: Se
         assert ended.returncode == 0, ended
         assert set(json.loads(ended.stdout)["recordings"].values()) == {"available"}
         node.send_signal(signal.SIGCONT)
+        for call in calls:
+            await call.until("drain")
         assert await asyncio.to_thread(node.wait) == 1
     assert "node_fenced" in node.log
     with Server(tmp_path / "another", environment=environment) as another:
