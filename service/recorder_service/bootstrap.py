@@ -37,7 +37,9 @@ from recorder_service.errors import Reason, RecorderError, StartupError
 from recorder_service.finishing.finisher import Finisher
 from recorder_service.finishing.removal import Removal
 from recorder_service.finishing.spool import SpoolDirectory
-from recorder_service.http.app import create_download_app, create_operations_app
+from recorder_service.http.app import create_operations_app, create_public_app
+from recorder_service.http.authorisation import Authorisation
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.downloads import DownloadLimits, Downloads
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
@@ -50,6 +52,7 @@ from recorder_service.metrics import Metrics
 from recorder_service.probes import JournalProbe, StandingProbe
 from recorder_service.sessions.admission import Admission
 from recorder_service.sessions.background import BackgroundTasks
+from recorder_service.sessions.conferences import Conferences
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
@@ -138,7 +141,9 @@ class Node:
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         async with AsyncExitStack() as stack:
             ground = await self._ground(stack)
-            downloads = self._downloads(ground)
+            authorisation = Authorisation(ground.verifier)
+            conversations = Conversations(authorisation)
+            downloads = self._public(ground, authorisation, conversations)
             downloads.bind()
             record_events = RecordEvents(self._settings.public_url or _own_url(self._settings, downloads.port))
             dispatcher = self._dispatcher(stack, ground)
@@ -147,11 +152,15 @@ class Node:
             ground.metrics.watch(
                 lambda: len(recordings), lambda: ground.journal.size_bytes, lambda: len(ground.background)
             )
+            conferences = self._conferences(ground, recordings)
+            conversations.attach(conferences)
             recovered = await recordings.recover()
-            grpc_server = self._grpc(ground, recordings, removal, record_events)
+            await conferences.recover(recordings)
+            grpc_server = self._grpc(ground, recordings, conferences, removal, record_events)
             operations = self._operations(ground)
             await self._start(stack, downloads, operations, grpc_server)
             recordings.go_on()
+            conferences.go_on()
             self._spawn(stack, ground.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
             self._spawn(stack, self._brake.run(), "brake")
             self._spawn(stack, dispatcher.run(), "webhooks")
@@ -160,6 +169,7 @@ class Node:
             self._standing.ready()
             _announce(grpc_server.port, downloads.port, operations.port, recovered)
             await self._stop.wait()
+            conferences.drain(_DRAIN_RETRY_AFTER_S)
             await self._drain(recordings, grpc_server, ground.background)
         _ignore_signals()
         return not self._journal_failed
@@ -208,10 +218,10 @@ class Node:
             return admin_token_sha256(self._settings.admin_token.get_secret_value())
         return load_or_create_admin_token(directory / "admin-token").sha256
 
-    def _downloads(self, ground: _Ground) -> HttpServer:
+    def _public(self, ground: _Ground, authorisation: Authorisation, conversations: Conversations) -> HttpServer:
         limits = DownloadLimits(total=self._settings.max_downloads)
-        downloads = Downloads(ground.verifier, ground.catalog.recordings, ground.store, ground.metrics, limits)
-        application = create_download_app(downloads)
+        downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics, limits)
+        application = create_public_app(downloads, conversations)
         return HttpServer(application, self._settings.host, self._settings.http_port, tls=self._https())
 
     def _operations(self, ground: _Ground) -> HttpServer:
@@ -256,11 +266,35 @@ class Node:
             resume_window_s=self._settings.resume_window_s,
         )
 
-    def _grpc(self, ground: _Ground, recordings: LiveRecordings, removal: Removal, urls: RecordEvents) -> GrpcServer:
+    def _conferences(self, ground: _Ground, recordings: LiveRecordings) -> Conferences:
+        return Conferences(
+            recordings=recordings,
+            applications=ground.catalog.applications,
+            journal=ground.journal,
+            background=ground.background,
+            resume_window_s=self._settings.resume_window_s,
+            encoder=self._settings,
+        )
+
+    def _grpc(
+        self,
+        ground: _Ground,
+        recordings: LiveRecordings,
+        conferences: Conferences,
+        removal: Removal,
+        urls: RecordEvents,
+    ) -> GrpcServer:
         catalog, settings = ground.catalog, self._settings
         servicers = Servicers(
-            recorder=RecorderServicer(recordings, catalog.applications, settings, urls),
-            recordings=RecordingServicer(catalog.recordings, recordings, removal, ground.store, urls),
+            recorder=RecorderServicer(recordings, conferences, catalog.applications, settings, urls),
+            recordings=RecordingServicer(
+                catalog.recordings,
+                recordings,
+                removal,
+                ground.store,
+                urls,
+                conferences=conferences,
+            ),
             events=EventServicer(catalog.events, urls, max_subscribers=settings.max_subscribers),
             applications=ApplicationServicer(catalog.applications, removal, ground.verifier.forget),
             webhooks=WebhookServicer(catalog.deliveries),

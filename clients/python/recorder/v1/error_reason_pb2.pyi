@@ -118,6 +118,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Only at start: the database was made by a newer Recorder."""
     ERROR_REASON_DIRECTORY_LOCKED: _ErrorReason.ValueType  # 47
     """Only at start: another Recorder uses this data directory."""
+    ERROR_REASON_CONFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 48
+    """There is no such conference for this caller, or it has ended."""
+    ERROR_REASON_STREAM_NOT_FOUND: _ErrorReason.ValueType  # 49
+    """There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
+    Join anew with the same or another id.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo (domain `recorder.v1`) that every refusal carries, without
@@ -221,4 +227,10 @@ ERROR_REASON_SCHEMA_TOO_NEW: ErrorReason.ValueType  # 46
 """Only at start: the database was made by a newer Recorder."""
 ERROR_REASON_DIRECTORY_LOCKED: ErrorReason.ValueType  # 47
 """Only at start: another Recorder uses this data directory."""
+ERROR_REASON_CONFERENCE_NOT_FOUND: ErrorReason.ValueType  # 48
+"""There is no such conference for this caller, or it has ended."""
+ERROR_REASON_STREAM_NOT_FOUND: ErrorReason.ValueType  # 49
+"""There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
+Join anew with the same or another id.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
