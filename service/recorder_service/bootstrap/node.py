@@ -15,14 +15,16 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
 from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, live_recordings, open_desk
+from recorder_service.bootstrap.recording import Callbacks, Desk, conferences_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
+    Live,
     Service,
     advertised,
-    download_server,
+    conference_recording,
     grpc_server,
     operations_server,
     own_url,
+    public_server,
     relay,
 )
 from recorder_service.catalog.deliveries import Lease
@@ -32,6 +34,8 @@ from recorder_service.domain.recording import StopReason
 from recorder_service.finishing.finisher import Finisher
 from recorder_service.finishing.removal import Removal
 from recorder_service.finishing.sweeping import sweep_now_and_then
+from recorder_service.http.authorisation import Authorisation
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
@@ -77,30 +81,35 @@ class Node:
         settings = self._settings
         ground = await lay_ground(settings, stack)
         verifier = await token_verifier(settings, ground)
-        downloads = download_server(settings, ground, verifier) if self._role.serves_files else None
+        authorisation = Authorisation(verifier)
+        conversations = Conversations(authorisation)
+        downloads = None
+        if self._role.serves_files:
+            downloads = public_server(settings, ground, authorisation, conversations)
         http_port = 0 if downloads is None else downloads.bind()
         urls = RecordEvents(settings.public_url or own_url(settings, http_port))
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
-        desk, recordings, recovered = await self._recorder(stack, ground, urls, dispatcher)
+        desk, live, recovered = await self._recorder(stack, ground, urls, dispatcher)
+        conversations.attach(conference_recording(live))
         cluster = relay(settings, ground, stack)
-        service = Service(ground, verifier, removal, urls, recordings)
+        service = Service(ground, verifier, removal, urls, live)
         grpc = None
         if self._role.records or self._role.serves_files:
             grpc = grpc_server(settings, service, None if cluster is None else cluster[0])
         operations = self._operations(ground, desk)
         await self._start(stack, downloads, operations, grpc)
-        await self._take_part(stack, desk, recordings, grpc)
+        await self._take_part(stack, desk, live, grpc)
         if self._role.keeps_house:
             self._keep_house(stack, ground, dispatcher, removal)
         self._standing.ready()
         _announce(grpc, downloads, operations, recovered)
         await self._stop.wait()
-        await self._drain(recordings, grpc, ground, None if cluster is None else cluster[1])
+        await self._drain(live, grpc, ground, None if cluster is None else cluster[1])
 
     async def _recorder(
         self, stack: AsyncExitStack, ground: Ground, urls: RecordEvents, dispatcher: WebhookDispatcher[Lease]
-    ) -> tuple[Desk | None, LiveRecordings | None, int]:
+    ) -> tuple[Desk | None, Live | None, int]:
         """Open what records, if the role does, and bring back what a former run left unfinished."""
         if not self._role.records:
             return None, None, 0
@@ -110,7 +119,10 @@ class Node:
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
         recordings = live_recordings(self._settings, ground, desk, finisher)
-        return desk, recordings, await recordings.recover()
+        conferences = conferences_of(self._settings, ground, desk, recordings)
+        recovered = await recordings.recover()
+        await conferences.recover(recordings)
+        return desk, Live(recordings, conferences), recovered
 
     def _operations(self, ground: Ground, desk: Desk | None) -> HttpServer:
         if desk is None:
@@ -130,16 +142,17 @@ class Node:
             stack.push_async_callback(grpc.stop, 0)
 
     async def _take_part(
-        self, stack: AsyncExitStack, desk: Desk | None, recordings: LiveRecordings | None, grpc: GrpcServer | None
+        self, stack: AsyncExitStack, desk: Desk | None, live: Live | None, grpc: GrpcServer | None
     ) -> None:
         """Let other nodes find this one, and what was brought back live again."""
-        if desk is None or recordings is None or grpc is None:
+        if desk is None or live is None or grpc is None:
             return
         if grpc.peer_port:
             await desk.lease.advertise(advertised(self._settings, grpc.peer_port))
-        recordings.go_on()
+        live.recordings.go_on()
+        live.conferences.go_on()
         self._spawn(stack, desk.brake.run(), "brake")
-        self._spawn(stack, desk.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
+        self._spawn(stack, desk.disk.run(partial(live.recordings.end_all, StopReason.DISK_FULL)), "disk")
 
     def _keep_house(
         self, stack: AsyncExitStack, ground: Ground, dispatcher: WebhookDispatcher[Lease], removal: Removal
@@ -165,19 +178,18 @@ class Node:
         task.add_done_callback(ended)
         stack.push_async_callback(cancel)
 
-    async def _drain(
-        self, recordings: LiveRecordings | None, grpc: GrpcServer | None, ground: Ground, passing: Relay | None
-    ) -> None:
+    async def _drain(self, live: Live | None, grpc: GrpcServer | None, ground: Ground, passing: Relay | None) -> None:
         """Ask senders to come back elsewhere, and let calls that are about to end do so."""
-        log.info("draining", live_recordings=0 if recordings is None else len(recordings))
+        log.info("draining", live_recordings=0 if live is None else len(live.recordings))
         self._standing.draining()
         if passing is not None:
             passing.drain()
         if grpc is not None:
             await grpc.refuse()
-        if recordings is not None:
-            recordings.drain(_DRAIN_RETRY_AFTER_S)
-            await self._wait_for_calls(recordings)
+        if live is not None:
+            live.conferences.drain(_DRAIN_RETRY_AFTER_S)
+            live.recordings.drain(_DRAIN_RETRY_AFTER_S)
+            await self._wait_for_calls(live.recordings)
         if grpc is not None:
             await grpc.stop(0)
         if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):

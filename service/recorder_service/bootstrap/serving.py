@@ -15,38 +15,52 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer, Listening, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.bootstrap.ground import Ground, now
+from recorder_service.cluster.remote_conferences import RemoteConferences
 from recorder_service.cluster.remote_steering import RemoteSteering
 from recorder_service.config import Settings
 from recorder_service.domain.node import Role
 from recorder_service.finishing.removal import Removal
-from recorder_service.http.app import create_download_app, create_operations_app
+from recorder_service.http.app import create_operations_app, create_public_app
+from recorder_service.http.authorisation import Authorisation
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.downloads import DownloadLimits, Downloads
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
+from recorder_service.sessions.conferences import Conferences
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.record_events import RecordEvents
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """What is going on at a node that records."""
+
+    recordings: LiveRecordings
+    conferences: Conferences
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
-    """What the gRPC services serve from; `recordings` is None on a node that does not record."""
+    """What the gRPC services serve from; `live` is None on a node that does not record."""
 
     ground: Ground
     verifier: TokenVerifier
     removal: Removal
     urls: RecordEvents
-    recordings: LiveRecordings | None
+    live: Live | None
 
 
-def download_server(settings: Settings, ground: Ground, verifier: TokenVerifier) -> HttpServer:
-    """Make the HTTP server of downloads."""
+def public_server(
+    settings: Settings, ground: Ground, authorisation: Authorisation, conversations: Conversations
+) -> HttpServer:
+    """Make the HTTP server of downloads, and of the recording of conversations."""
     limits = DownloadLimits(total=settings.max_downloads)
-    downloads = Downloads(verifier, ground.catalog.recordings, ground.store, ground.metrics, limits)
+    downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics, limits)
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = TlsFiles(settings.tls_cert, settings.tls_key)
-    application = create_download_app(downloads)
+    application = create_public_app(downloads, conversations)
     return HttpServer(application, settings.host, settings.http_port, tls=tls, shared=settings.reuse_port)
 
 
@@ -87,10 +101,18 @@ def grpc_server(settings: Settings, service: Service, cluster: Cluster | None) -
 
 
 def _servicers(settings: Settings, service: Service) -> Servicers:
-    catalog, live, urls = service.ground.catalog, service.recordings, service.urls
-    steering = RemoteSteering(catalog.recordings) if live is None else live
-    recordings = RecordingServicer(catalog.recordings, steering, service.removal, service.ground.store, urls)
-    recorder = None if live is None else RecorderServicer(live, catalog.applications, settings, urls)
+    catalog, live, urls = service.ground.catalog, service.live, service.urls
+    recordings = RecordingServicer(
+        catalog.recordings,
+        RemoteSteering(catalog.recordings) if live is None else live.recordings,
+        service.removal,
+        service.ground.store,
+        urls,
+        conferences=conference_recording(live),
+    )
+    recorder = None
+    if live is not None:
+        recorder = RecorderServicer(live.recordings, live.conferences, catalog.applications, settings, urls)
     if settings.role is Role.INGEST:
         return Servicers(recordings, recorder)
     return Servicers(
@@ -100,6 +122,11 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
         ApplicationServicer(catalog.applications, service.removal, service.verifier.forget),
         WebhookServicer(catalog.deliveries),
     )
+
+
+def conference_recording(live: Live | None) -> Conferences | RemoteConferences:
+    """Return what starts and stops the recordings of conferences."""
+    return RemoteConferences() if live is None else live.conferences
 
 
 def advertised(settings: Settings, peer_port: int) -> str:
