@@ -119,7 +119,8 @@ docs: $(DEV) ## Write the tables of the documentation from the code
 .PHONY: lock
 lock: $(DEV) ## Resolve the requirements anew and write the lock files
 	$(UV_COMPILE) --group build pyproject.toml -o requirements/runtime.lock
-	$(UV_COMPILE) --group build --group dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	$(UV_COMPILE) --group build --extra otel -c requirements/runtime.lock pyproject.toml -o requirements/otel.lock
+	$(UV_COMPILE) --group build --group dev --extra otel -c requirements/otel.lock pyproject.toml -o requirements/dev.lock
 
 .PHONY: system-packages
 system-packages: ## Install the system packages that the tests use (as root; otherwise say which are missing)

@@ -38,6 +38,7 @@ from recorder_service.finishing.removal import Removal
 from recorder_service.finishing.spool import SpoolDirectory
 from recorder_service.http.app import create_download_app, create_operations_app
 from recorder_service.http.downloads import DownloadLimits, Downloads
+from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
 from recorder_service.journal.journal import Journal
@@ -45,8 +46,10 @@ from recorder_service.journal.segments import write_durably
 from recorder_service.journal.settings import JournalSettings
 from recorder_service.journal.writer import JournalState
 from recorder_service.logs import configure_logs
-from recorder_service.metrics import Metrics
-from recorder_service.probes import JournalProbe, StandingProbe
+from recorder_service.metrics.looks import Look, keep_looking, look_at_audio, look_at_spool
+from recorder_service.metrics.node import Metrics
+from recorder_service.metrics.storage import MeteredStore
+from recorder_service.probes import AdmissionProbe, JournalProbe, StandingProbe
 from recorder_service.sessions.admission import Admission
 from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.sessions.live_recordings import LiveRecordings
@@ -69,6 +72,9 @@ _EXPIRY_INTERVAL_S = 60.0
 _PURGE_INTERVAL_S = 3600.0
 _DRAIN_RETRY_AFTER_S = 1.0
 _LAST_WORDS_S = 5.0
+# How often the metrics look at what the node knows, and at what has to be asked for.
+_LOOK_S = 1.0
+_QUERY_S = 5.0
 
 
 def serve(settings: Settings) -> None:
@@ -117,6 +123,7 @@ class _Ground:
     workers: ThreadPoolExecutor
     background: BackgroundTasks
     disk: DiskWatch
+    admission: Admission
 
 
 class Node:
@@ -137,19 +144,18 @@ class Node:
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         async with AsyncExitStack() as stack:
             ground = await self._ground(stack)
+            # Before recovery: whoever watches the node sees that it lives and recovers.
+            operations = await self._operations(stack, ground)
             downloads = self._downloads(ground)
             downloads.bind()
             record_events = RecordEvents(self._settings.public_url or _own_url(self._settings, downloads.port))
             dispatcher = self._dispatcher(stack, ground)
             removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
             recordings = self._recordings(ground, record_events, dispatcher)
-            ground.metrics.watch(
-                lambda: len(recordings), lambda: ground.journal.size_bytes, lambda: len(ground.background)
-            )
+            self._watch(stack, ground, recordings)
             recovered = await recordings.recover()
             grpc_server = self._grpc(ground, recordings, removal, record_events)
-            operations = self._operations(ground)
-            await self._start(stack, downloads, operations, grpc_server)
+            await self._start(stack, downloads, grpc_server)
             recordings.go_on()
             self._spawn(stack, ground.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
             self._spawn(stack, self._brake.run(), "brake")
@@ -170,19 +176,22 @@ class Node:
         journal = await asyncio.to_thread(Journal.open, directory / "journal", settings=journal_settings)
         metrics = Metrics()
         loop = asyncio.get_running_loop()
-        journal.start(loop, on_state=self._journal_changed, on_commit=metrics.committed)
+        told = metrics.journal
+        told.recovered(journal.recovered)
+        journal.start(loop, on_state=self._journal_changed, on_commit=told.committed, on_sync=told.synced)
         stack.push_async_callback(journal.close)
         catalog = await Catalog.open(f"sqlite:///{directory / 'catalog.db'}")
         stack.push_async_callback(catalog.aclose)
-        store = self._store(directory)
+        store = MeteredStore(self._store(directory), metrics.store)
         stack.push_async_callback(store.aclose)
         await self._check_store(store)
-        workers = ThreadPoolExecutor(self._settings.render_threads, thread_name_prefix="render")
+        workers = metrics.audio.workers(self._settings.render_threads)
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
         verifier = TokenVerifier(catalog.applications, await asyncio.to_thread(self._admin_token, directory), _now)
         disk = DiskWatch(directory, _disk_marks(self._settings))
         await disk.look()
-        return _Ground(journal, catalog, store, verifier, metrics, workers, BackgroundTasks(), disk)
+        admission = Admission(self._settings.max_live_recordings, partial(_no_room, disk, journal))
+        return _Ground(journal, catalog, store, verifier, metrics, workers, BackgroundTasks(), disk, admission)
 
     def _store(self, directory: Path) -> FileStore:
         s3 = s3_settings(self._settings)
@@ -209,14 +218,48 @@ class Node:
 
     def _downloads(self, ground: _Ground) -> HttpServer:
         limits = DownloadLimits(total=self._settings.max_downloads)
-        downloads = Downloads(ground.verifier, ground.catalog.recordings, ground.store, ground.metrics, limits)
+        downloads = Downloads(
+            ground.verifier, ground.catalog.recordings, ground.store, ground.metrics.downloads, limits
+        )
         application = create_download_app(downloads)
         return HttpServer(application, self._settings.host, self._settings.http_port, tls=self._https())
 
-    def _operations(self, ground: _Ground) -> HttpServer:
-        probe = JournalProbe(ground.journal)
-        application = create_operations_app(ground.metrics.registry, alive=[probe], ready=[self._standing, ground.disk])
-        return HttpServer(application, self._settings.host, self._settings.metrics_port)
+    async def _operations(self, stack: AsyncExitStack, ground: _Ground) -> HttpServer:
+        """Serve health and metrics."""
+        alive, ready = JournalProbe(ground.journal), self._ready(ground)
+        ground.metrics.readiness.watch((alive, *ready))
+        application = create_operations_app(ground.metrics.registry, alive=[alive], ready=ready)
+        server = HttpServer(application, self._settings.host, self._settings.metrics_port)
+        await server.start()
+        stack.push_async_callback(server.stop, _LAST_WORDS_S)
+        return server
+
+    def _ready(self, ground: _Ground) -> list[Probe]:
+        return [self._standing, ground.disk, AdmissionProbe(ground.admission)]
+
+    def _watch(self, stack: AsyncExitStack, ground: _Ground, recordings: LiveRecordings) -> None:
+        """Let the metrics see what they count."""
+        metrics, catalog, disk, journal = ground.metrics, ground.catalog, ground.disk, ground.journal
+        metrics.recordings.watch(lambda: recordings)
+        metrics.watch_background(lambda: len(ground.background))
+
+        async def look_at_node() -> None:
+            metrics.journal.look(journal)
+            metrics.disk.look_at_disk(disk.free_bytes, disk.room_bytes)
+
+        async def look_at_outbox() -> None:
+            found = await catalog.backlog.look()
+            metrics.webhooks.look(found.pending, found.oldest)
+
+        spool = self._settings.data_dir.absolute() / "spool"
+        looks = [
+            Look("node", _LOOK_S, look_at_node),
+            Look("audio", _LOOK_S, partial(look_at_audio, recordings, metrics.audio)),
+            Look("spool", _QUERY_S, partial(look_at_spool, spool, metrics.disk)),
+            Look("outbox", _QUERY_S, look_at_outbox),
+        ]
+        self._spawn(stack, keep_looking(looks), "looks")
+        self._spawn(stack, metrics.process.watch_loop(), "loop")
 
     def _dispatcher(self, stack: AsyncExitStack, ground: _Ground) -> WebhookDispatcher[Lease]:
         resolver = SystemResolver()
@@ -226,7 +269,7 @@ class Node:
         stack.push_async_exit(transport)
         sender = WebhookSender(ground.catalog.applications, transport, RetrySchedule(), _now)
         deliveries = ground.catalog.deliveries
-        attempts = LeasedAttempts(deliveries, sender, _now)
+        attempts = LeasedAttempts(deliveries, sender, _now, meter=ground.metrics.webhooks)
         limits = DispatcherSettings(workers=self._settings.webhook_workers)
         dispatcher = WebhookDispatcher(deliveries, deliveries.changed, attempts, _now, limits)
         stack.push_async_callback(dispatcher.stop)
@@ -246,13 +289,18 @@ class Node:
             catalog=ground.catalog.recordings,
             journal=ground.journal,
             finisher=finisher,
-            factory=PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=self._settings.max_recording_s),
+            factory=PathFactory(
+                SpoolDirectory(directory / "spool"),
+                max_recording_s=self._settings.max_recording_s,
+                clocked=ground.metrics.audio.encoder,
+            ),
             workers=ground.workers,
             background=ground.background,
-            admission=Admission(self._settings.max_live_recordings, partial(_no_room, ground)),
+            admission=ground.admission,
             brake=self._brake,
             node_id=_node_id(directory / "node-id"),
             resume_window_s=self._settings.resume_window_s,
+            meter=ground.metrics.recordings,
         )
 
     def _grpc(self, ground: _Ground, recordings: LiveRecordings, removal: Removal, urls: RecordEvents) -> GrpcServer:
@@ -260,11 +308,13 @@ class Node:
         servicers = Servicers(
             recorder=RecorderServicer(recordings, catalog.applications, settings, urls),
             recordings=RecordingServicer(catalog.recordings, recordings, removal, ground.store, urls),
-            events=EventServicer(catalog.events, urls, max_subscribers=settings.max_subscribers),
+            events=EventServicer(
+                catalog.events, urls, max_subscribers=settings.max_subscribers, meter=ground.metrics.events
+            ),
             applications=ApplicationServicer(catalog.applications, removal, ground.verifier.forget),
             webhooks=WebhookServicer(catalog.deliveries),
         )
-        interceptor = Interceptor(ground.verifier, ground.metrics.count_rpc)
+        interceptor = Interceptor(ground.verifier, ground.metrics.requests.ended)
         tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
@@ -276,12 +326,9 @@ class Node:
             return None
         return TlsFiles(self._settings.tls_cert, self._settings.tls_key)
 
-    async def _start(
-        self, stack: AsyncExitStack, downloads: HttpServer, operations: HttpServer, grpc_server: GrpcServer
-    ) -> None:
-        for server in (operations, downloads):
-            await server.start()
-            stack.push_async_callback(server.stop, _LAST_WORDS_S)
+    async def _start(self, stack: AsyncExitStack, downloads: HttpServer, grpc_server: GrpcServer) -> None:
+        await downloads.start()
+        stack.push_async_callback(downloads.stop, _LAST_WORDS_S)
         await grpc_server.start()
         stack.push_async_callback(grpc_server.stop, 0)
 
@@ -351,8 +398,8 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _no_room(ground: _Ground) -> RecorderError | None:
-    return ground.disk.refusal() or ground.journal.refusal()
+def _no_room(disk: DiskWatch, journal: Journal) -> RecorderError | None:
+    return disk.refusal() or journal.refusal()
 
 
 def _announce(grpc_port: int, http_port: int, metrics_port: int, recovered: int) -> None:

@@ -359,6 +359,6 @@ async def _until(fact: Any) -> None:
 
 def _live_recordings(server: Server) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics}/metrics", timeout=5) as answer:
-        found = re.search(r"^recorder_live_recordings (\S+)$", answer.read().decode(), re.MULTILINE)
+        found = re.search(r'^recorder_live_recordings{kind="call"} (\S+)$', answer.read().decode(), re.MULTILINE)
     assert found is not None
     return float(found[1])

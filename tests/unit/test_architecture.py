@@ -34,7 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "http": BASE | {"domain", "error_table"},
     "webhooks": BASE | {"domain"},
     "probes": BASE | {"journal"},
-    "metrics": BASE | {"http"},
+    "metrics": BASE | {"http", "domain", "audio"},
     "bootstrap": frozenset({"*"}),
     "cli": BASE | {"bootstrap", "config"},
     "__main__": frozenset({"cli"}),

@@ -51,8 +51,8 @@ class Verifier(Protocol):
 class Interceptor(ServerInterceptor):
     """Stands in front of every RPC of the contract; health and reflection pass untouched."""
 
-    def __init__(self, verifier: Verifier, observe: Callable[[str, str], None]) -> None:
-        """Check tokens with `verifier`, and report every ended RPC to `observe` as method and code."""
+    def __init__(self, verifier: Verifier, observe: Callable[[str, str, Reason | None], None]) -> None:
+        """Check tokens with `verifier`; `observe` hears of every ended RPC: method, code, why it was refused."""
         self._verifier = verifier
         self._observe = observe
 
@@ -128,12 +128,12 @@ class Interceptor(ServerInterceptor):
         set_caller(principal)
 
     async def _guarded(self, work: Awaitable[Any], method: str, context: Any) -> Any:
-        code = "OK"
+        code, reason = "OK", None
         try:
             return await work
         except RecorderError as error:
             status = grpc_status(error)
-            code = status.code.name
+            code, reason = status.code.name, error.reason
             await context.abort_with_status(status)
         except asyncio.CancelledError:
             code = "CANCELLED"
@@ -143,11 +143,11 @@ class Interceptor(ServerInterceptor):
             raise
         except Exception as error:
             log.exception("rpc_failed", method=method, error_type=type(error).__name__)
-            code = "INTERNAL"
+            code, reason = "INTERNAL", Reason.INTERNAL
             internal = RecorderError(Reason.INTERNAL, "an internal error occurred; it has been logged")
             await context.abort_with_status(grpc_status(internal))
         finally:
-            self._observe(method, code)
+            self._observe(method, code, reason)
 
 
 async def _written(context: Any, message: Any) -> None:

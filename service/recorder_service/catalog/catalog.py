@@ -3,6 +3,7 @@
 from typing import Self
 
 from recorder_service.catalog.applications import Applications
+from recorder_service.catalog.backlog import Backlog
 from recorder_service.catalog.deliveries import Deliveries
 from recorder_service.catalog.engine import Database, open_database
 from recorder_service.catalog.events import EventLog
@@ -21,6 +22,7 @@ class Catalog:
         recordings: Recordings and their changes.
         events: The feed.
         deliveries: The outbox of webhooks.
+        backlog: What waits in it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -30,6 +32,7 @@ class Catalog:
         self.recordings = Recordings(database, events_changed, deliveries_changed)
         self.events = EventLog(database, events_changed)
         self.deliveries = Deliveries(database, deliveries_changed, events_changed)
+        self.backlog = Backlog(database)
 
     @classmethod
     async def open(cls, url: str, *, busy_timeout_s: float = _BUSY_TIMEOUT_S) -> Self:

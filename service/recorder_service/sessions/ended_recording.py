@@ -1,6 +1,6 @@
 """What is known of a recording the moment it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -44,8 +44,13 @@ def ended_recording(
         end_time=min(datetime.now(UTC), ends),
         pauses=pauses,
         damage=damage,
-        legs=tuple(_summed_up(leg, heard[leg.leg_id]) for leg in recording.legs),
+        legs=summed_up(recording.legs, heard),
     )
+
+
+def summed_up(legs: Iterable[RecordedLeg], heard: Mapping[str, LegStatistics]) -> tuple[RecordedLeg, ...]:
+    """Return legs with what was received of each."""
+    return tuple(_summed_up(leg, heard[leg.leg_id]) for leg in legs)
 
 
 def _summed_up(leg: RecordedLeg, heard: LegStatistics) -> RecordedLeg:

@@ -10,12 +10,19 @@ import structlog
 
 from recorder_service.audio.finished import Finished
 from recorder_service.domain.event import EventType, KeyPress
-from recorder_service.domain.recording import PauseInterval, PauseMode, Recording, RecordingState, StopReason
+from recorder_service.domain.recording import (
+    PauseInterval,
+    PauseMode,
+    RecordedLeg,
+    Recording,
+    RecordingState,
+    StopReason,
+)
 from recorder_service.errors import Conflict, Overloaded, Reason, RecorderError, Unavailable
 from recorder_service.persistence import persist
 from recorder_service.sessions import entries
 from recorder_service.sessions.audio_path import AudioPath, SpooledFile
-from recorder_service.sessions.ended_recording import ended_recording
+from recorder_service.sessions.ended_recording import ended_recording, summed_up
 from recorder_service.sessions.entries import EntryKind
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.feed import Feed
@@ -85,6 +92,13 @@ class LiveRecording:
     def next_sequence(self) -> int:
         """The sequence that is due next."""
         return self._acks.next_sequence
+
+    @property
+    def received(self) -> tuple[RecordedLeg, ...]:
+        """The legs with what came of each so far."""
+        legs = self.recording.legs
+        # Once it has ended they are summed up, and the path may be gone.
+        return legs if self.recording.stop_reason is not None else summed_up(legs, self._path.statistics)
 
     @property
     def ending(self) -> asyncio.Task[None] | None:
@@ -262,6 +276,7 @@ class LiveRecording:
         """
         if self._ending is None:
             end_frame = self._path.furthest_frame if frame is None else max(0, frame)
+            self._around.meter.ending(self._id)
             self._watch.stop()
             self.feed.stop_waiting()
             work = self._end(reason, end_frame, sequence)

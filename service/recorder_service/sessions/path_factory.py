@@ -1,5 +1,6 @@
 """Builds the audio path of a recording from what the catalog knows of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -43,8 +44,11 @@ class BuiltPath:
 class PathFactory:
     """Builds paths; the same recording gives the same path, so that a replay gives the same file."""
 
-    def __init__(self, spools: Spools, *, max_recording_s: int) -> None:
-        """Build into `spools`; no recording is longer than `max_recording_s`."""
+    def __init__(
+        self, spools: Spools, *, max_recording_s: int, clocked: Callable[[Encoder], Encoder] = lambda encoder: encoder
+    ) -> None:
+        """Build into `spools`; no recording is longer than `max_recording_s`, and `clocked` may watch encoders."""
+        self._clocked = clocked
         self._spools = spools
         self._max_recording_s = max_recording_s
 
@@ -73,7 +77,7 @@ class PathFactory:
                 late_frames=LATE_FRAMES if gate is None else _ATTENTIVE_LATE_FRAMES,
             ),
             renderer=renderer,
-            encoder=_encoder(recording),
+            encoder=self._clocked(_encoder(recording)),
             spool=self._spools.create(recording.recording_id),
             legs=[PathLeg(leg.leg_id, leg_format(leg), (leg.channel,)) for leg in recording.legs],
             gate=gate,
