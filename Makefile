@@ -76,7 +76,7 @@ typescript-proto: $(DEV) $(NODE_MODULES) ## Generate the TypeScript of the contr
 	cd $(NODE) && npm run --silent generate
 
 .PHONY: lint
-lint: $(DEV) proto-check docs-check ## Check style, types, the contract and the tables of the documentation
+lint: $(DEV) proto-check docs-check dashboards-check ## Check style, types, the contract and the tables of the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -115,6 +115,14 @@ docs-check: $(DEV) ## Check that the generated tables of the documentation are u
 .PHONY: docs
 docs: $(DEV) ## Write the tables of the documentation from the code
 	$(BIN)/python docs/tables.py
+
+.PHONY: dashboards
+dashboards: $(DEV) ## Build the Grafana dashboards from their code
+	$(BIN)/python -m helm.dashboards
+
+.PHONY: dashboards-check
+dashboards-check: $(DEV) ## Check that the built dashboards are up to date
+	$(BIN)/python -m helm.dashboards --check
 
 .PHONY: lock
 lock: $(DEV) ## Resolve the requirements anew and write the lock files

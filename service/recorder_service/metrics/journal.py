@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -57,7 +58,7 @@ class Recovery(Protocol):
     """What recovery found."""
 
     @property
-    def recordings(self) -> Mapping[object, RecoveredRecording]:
+    def recordings(self) -> Mapping[UUID, RecoveredRecording]:
         """Recordings whose files are not stored."""
 
     @property
