@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -56,6 +56,8 @@ from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.storage.directory import DirectoryStore
+from recorder_service.tracing.loading import load_tracing
+from recorder_service.tracing.transport import TracedTransport
 from recorder_service.webhooks.addresses import AddressGuard, SystemResolver
 from recorder_service.webhooks.dispatcher import DispatcherSettings, WebhookDispatcher
 from recorder_service.webhooks.leased_attempts import LeasedAttempts
@@ -137,6 +139,7 @@ class Node:
         self._journal_failed = False
         self._standing = StandingProbe()
         self._brake = Brake()
+        self._tracing = load_tracing(os.environ)
 
     async def run(self) -> bool:
         """Serve until asked to stop; False if the journal failed."""
@@ -175,6 +178,7 @@ class Node:
         journal_settings = JournalSettings(commit_interval_s=self._settings.commit_interval_s)
         journal = await asyncio.to_thread(Journal.open, directory / "journal", settings=journal_settings)
         metrics = Metrics()
+        stack.push_async_callback(asyncio.to_thread, self._tracing.close)
         loop = asyncio.get_running_loop()
         told = metrics.journal
         told.recovered(journal.recovered)
@@ -182,7 +186,7 @@ class Node:
         stack.push_async_callback(journal.close)
         catalog = await Catalog.open(f"sqlite:///{directory / 'catalog.db'}")
         stack.push_async_callback(catalog.aclose)
-        store = MeteredStore(self._store(directory), metrics.store)
+        store = MeteredStore(self._store(directory), metrics.store, self._traced_store)
         stack.push_async_callback(store.aclose)
         await self._check_store(store)
         workers = metrics.audio.workers(self._settings.render_threads)
@@ -201,6 +205,9 @@ class Node:
         from recorder_service.storage.s3 import S3Store
 
         return S3Store(s3)
+
+    def _traced_store(self, operation: str) -> AbstractContextManager[object]:
+        return self._tracing.client(f"files {operation}", {"recorder.store.operation": operation})
 
     async def _check_store(self, store: FileStore) -> None:
         try:
@@ -267,7 +274,9 @@ class Node:
         guard = AddressGuard(AddressRules(self._settings.webhook_allow_cidrs), resolver)
         transport = WebhookTransport(guard)
         stack.push_async_exit(transport)
-        sender = WebhookSender(ground.catalog.applications, transport, RetrySchedule(), _now)
+        sender = WebhookSender(
+            ground.catalog.applications, TracedTransport(transport, self._tracing), RetrySchedule(), _now
+        )
         deliveries = ground.catalog.deliveries
         attempts = LeasedAttempts(deliveries, sender, _now, meter=ground.metrics.webhooks)
         limits = DispatcherSettings(workers=self._settings.webhook_workers)
@@ -314,7 +323,7 @@ class Node:
             applications=ApplicationServicer(catalog.applications, removal, ground.verifier.forget),
             webhooks=WebhookServicer(catalog.deliveries),
         )
-        interceptor = Interceptor(ground.verifier, ground.metrics.requests.ended)
+        interceptor = Interceptor(ground.verifier, ground.metrics.requests.ended, self._tracing)
         tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)

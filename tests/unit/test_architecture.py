@@ -35,6 +35,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "webhooks": BASE | {"domain"},
     "probes": BASE | {"journal"},
     "metrics": BASE | {"http", "domain", "audio"},
+    # A webhook's request and answer are values.
+    "tracing": BASE | {"webhooks"},
     "bootstrap": frozenset({"*"}),
     "cli": BASE | {"bootstrap", "config"},
     "__main__": frozenset({"cli"}),

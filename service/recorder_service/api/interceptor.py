@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from recorder_service.access.principal import Principal
 from recorder_service.api.caller import set_caller
 from recorder_service.api.status import grpc_status
+from recorder_service.api.traces import Span, Tracing, Untraced
 from recorder_service.errors import BadInput, Conflict, Forbidden, Reason, RecorderError
 
 log = structlog.get_logger(__name__)
@@ -51,10 +52,16 @@ class Verifier(Protocol):
 class Interceptor(ServerInterceptor):
     """Stands in front of every RPC of the contract; health and reflection pass untouched."""
 
-    def __init__(self, verifier: Verifier, observe: Callable[[str, str, Reason | None], None]) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        observe: Callable[[str, str, Reason | None], None],
+        tracing: Tracing | None = None,
+    ) -> None:
         """Check tokens with `verifier`; `observe` hears of every ended RPC: method, code, why it was refused."""
         self._verifier = verifier
         self._observe = observe
+        self._tracing = tracing or Untraced()
 
     async def intercept_service(
         self,
@@ -128,6 +135,12 @@ class Interceptor(ServerInterceptor):
         set_caller(principal)
 
     async def _guarded(self, work: Awaitable[Any], method: str, context: Any) -> Any:
+        service, _, name = method.removeprefix("/").partition("/")
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+        with self._tracing.server(method.removeprefix("/"), attributes, _texts(context)) as span:
+            return await self._answered(work, method, context, span)
+
+    async def _answered(self, work: Awaitable[Any], method: str, context: Any, span: Span) -> Any:
         code, reason = "OK", None
         try:
             return await work
@@ -148,6 +161,14 @@ class Interceptor(ServerInterceptor):
             await context.abort_with_status(grpc_status(internal))
         finally:
             self._observe(method, code, reason)
+            span.note("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+            if code not in {"OK", "CANCELLED"}:
+                span.fail(code if reason is None else reason.value)
+
+
+def _texts(context: Any) -> dict[str, str]:
+    """Return the metadata that is text."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
 async def _written(context: Any, message: Any) -> None:

@@ -1,8 +1,8 @@
 """The file store: how long its operations take and how they fail."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -79,38 +79,48 @@ class StoreMetrics:
         self._seconds.labels(operation).observe(time.perf_counter() - began_s)
 
 
+def _untraced(_operation: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
 class MeteredStore:
     """A store with a clock on it."""
 
-    def __init__(self, store: FileStore, metrics: StoreMetrics) -> None:
-        """Measure `store`."""
+    def __init__(
+        self,
+        store: FileStore,
+        metrics: StoreMetrics,
+        traced: Callable[[str], AbstractContextManager[object]] = _untraced,
+    ) -> None:
+        """Measure `store`; `traced` makes what every operation runs in, by its name."""
         self._store = store
         self._metrics = metrics
+        self._traced = traced
 
     async def check(self) -> None:
         """As the store does."""
-        with self._metrics.measured("check"):
+        with self._traced("check"), self._metrics.measured("check"):
             await self._store.check()
 
     async def store(self, key: str, source: Path, *, size_bytes: int, sha256: str) -> None:
         """As the store does."""
-        with self._metrics.measured("store"):
+        with self._traced("store"), self._metrics.measured("store"):
             await self._store.store(key, source, size_bytes=size_bytes, sha256=sha256)
         self._metrics.stored(size_bytes)
 
     async def verify(self, key: str, *, size_bytes: int, sha256: str) -> None:
         """As the store does."""
-        with self._metrics.measured("verify"):
+        with self._traced("verify"), self._metrics.measured("verify"):
             await self._store.verify(key, size_bytes=size_bytes, sha256=sha256)
 
     async def open(self, key: str, *, offset: int, length: int) -> AsyncGenerator[bytes, None]:
         """As the store does."""
-        with self._metrics.measured("open"):
+        with self._traced("open"), self._metrics.measured("open"):
             return await self._store.open(key, offset=offset, length=length)
 
     async def delete(self, key: str) -> None:
         """As the store does."""
-        with self._metrics.measured("delete"):
+        with self._traced("delete"), self._metrics.measured("delete"):
             await self._store.delete(key)
 
     async def aclose(self) -> None:
