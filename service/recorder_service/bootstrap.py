@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -166,6 +166,7 @@ class Node:
             self._spawn(stack, removal.run(_EXPIRY_INTERVAL_S), "expiry")
             self._spawn(stack, self._purge(ground.catalog), "purge")
             self._standing.ready()
+            self._spawn(stack, grpc_server.follow(partial(_all_well, self._ready(ground))), "health")
             _announce(grpc_server.port, downloads.port, operations.port, recovered)
             await self._stop.wait()
             await self._drain(recordings, grpc_server, ground.background)
@@ -405,6 +406,10 @@ def _ignore_signals() -> None:
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
+
+
+def _all_well(probes: Sequence[Probe]) -> bool:
+    return all(probe.fault() is None for probe in probes)
 
 
 def _no_room(disk: DiskWatch, journal: Journal) -> RecorderError | None:

@@ -1,6 +1,7 @@
 """The gRPC server: transport settings, TLS, health and reflection."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,12 @@ _SERVICES = tuple(
 )
 
 
+_RECORDING = recorder_service_pb2.DESCRIPTOR.services_by_name["RecorderService"].full_name
+_LOOK_S = 0.5
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
 class GrpcServer:
     """Owns the server from its port to its last stream.
 
@@ -98,6 +105,7 @@ class GrpcServer:
         """
         self._server = grpc.aio.server(interceptors=[interceptor], options=list(_OPTIONS))
         self._health = HealthServicer()
+        self._refusing = False
         self._address = address
         self._tls = tls
         self.port = 0
@@ -125,11 +133,26 @@ class GrpcServer:
             message = f"gRPC cannot listen on {self._address} (is the port taken?): choose another with --grpc-port"
             raise StartupError(Reason.INVALID_CONFIGURATION, message) from error
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._set_health(_SERVING)
+
+    async def follow(self, takes_calls: Callable[[], bool]) -> None:
+        """Let the health of RecorderService follow readiness, for ever; the other services serve all the while.
+
+        Args:
+            takes_calls: Whether a new call would be taken now: asked twice a second.
+        """
+        told = True
+        while True:
+            now = takes_calls()
+            if now is not told and not self._refusing:
+                told = now
+                await self._health.set(_RECORDING, _SERVING if now else _NOT_SERVING)
+            await asyncio.sleep(_LOOK_S)
 
     async def refuse(self) -> None:
-        """Let health say NOT_SERVING; what runs goes on."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        """Let health say NOT_SERVING of everything; what runs goes on."""
+        self._refusing = True
+        await self._set_health(_NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new RPCs, and cut those that still run after the grace."""
