@@ -44,12 +44,16 @@ async def keep_looking(looks: Iterable[Look]) -> None:
 
 
 async def _repeat(look: Look) -> None:
+    failing = False
     while True:
         began_s = time.monotonic()
         try:
             await look.look()
+            failing = False
         except (RecorderError, OSError) as error:
-            log.warning("metrics_not_refreshed", look=look.name, error_type=type(error).__name__)
+            if not failing:  # one line when it begins, not one a look
+                log.warning("metrics_not_refreshed", look=look.name, error_type=type(error).__name__)
+            failing = True
         took_s = time.monotonic() - began_s
         await asyncio.sleep(max(look.interval_s, _LEAST_REST * took_s))
 
