@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID, uuid5
 
+import structlog
+
 from recorder_service.domain.delivery import Delivery
 from recorder_service.domain.event import Event, EventType, KeyPress
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.persistence import persist
+
+log = structlog.get_logger(__name__)
 
 
 class RecordingCatalog(Protocol):
@@ -89,6 +93,9 @@ class Facts:
         async with self._turn:
             event = await persist(tell, "catalog_away", self._recording_id)
         self._on_told(recording, event_type)
+        reason = None if recording.stop_reason is None else recording.stop_reason.value
+        name = event_type.name.lower()
+        log.info(name, recording_id=str(self._recording_id), state=recording.state.value, stop_reason=reason)
         return event
 
     async def pressed(self, key_press: KeyPress, sequence: int) -> None:

@@ -300,6 +300,13 @@ class LiveRecordings:
             raise
         self._live[recording.recording_id] = live
         self._meter.started(recording)
+        log.info(
+            "recording_started",
+            recording_id=str(recording.recording_id),
+            application_id=str(recording.application_id),
+            kind=recording.kind.value,
+            legs=len(recording.legs),
+        )
         live.await_stream()
         if beep := start_beep(recording):
             live.feed.greet(beep)
