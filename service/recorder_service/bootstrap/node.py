@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,9 +15,8 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
 from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, conferences_of, live_recordings, open_desk
+from recorder_service.bootstrap.recording import Callbacks, Desk, Live, conferences_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
-    Live,
     Service,
     advertised,
     conference_recording,
@@ -27,6 +26,7 @@ from recorder_service.bootstrap.serving import (
     public_server,
     relay,
 )
+from recorder_service.bootstrap.watching import looks
 from recorder_service.catalog.deliveries import Lease
 from recorder_service.cluster.parent import wait_for_parent
 from recorder_service.config import Settings
@@ -39,7 +39,8 @@ from recorder_service.http.conversations import Conversations
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
-from recorder_service.probes import JournalProbe, StandingProbe
+from recorder_service.metrics.looks import keep_looking
+from recorder_service.probes import AdmissionProbe, JournalProbe, StandingProbe
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.dispatcher import WebhookDispatcher
 from recorder_service.webhooks.record_events import RecordEvents
@@ -90,53 +91,67 @@ class Node:
         urls = RecordEvents(settings.public_url or own_url(settings, http_port))
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
-        desk, live, recovered = await self._recorder(stack, ground, urls, dispatcher)
+        desk, live = await self._recorder(stack, ground, urls, dispatcher)
         conversations.attach(conference_recording(live))
+        # Before recovery: whoever watches the node sees that it lives and recovers.
+        ready = self._ready(desk)
+        operations = await self._operations(stack, ground, desk, ready)
+        self._spawn(stack, keep_looking(looks(ground, desk, None if live is None else live.recordings)), "looks")
+        self._spawn(stack, ground.metrics.process.watch_loop(), "loop")
+        recovered = 0 if live is None else await live.recover()
         cluster = relay(settings, ground, stack)
         service = Service(ground, verifier, removal, urls, live)
         grpc = None
         if self._role.records or self._role.serves_files:
             grpc = grpc_server(settings, service, None if cluster is None else cluster[0])
-        operations = self._operations(ground, desk)
-        await self._start(stack, downloads, operations, grpc)
+        await self._start(stack, downloads, grpc)
         await self._take_part(stack, desk, live, grpc)
         if self._role.keeps_house:
             self._keep_house(stack, ground, dispatcher, removal)
         self._standing.ready()
+        if grpc is not None:
+            self._spawn(stack, grpc.follow(partial(_all_well, ready)), "health")
         _announce(grpc, downloads, operations, recovered)
         await self._stop.wait()
         await self._drain(live, grpc, ground, None if cluster is None else cluster[1])
 
     async def _recorder(
         self, stack: AsyncExitStack, ground: Ground, urls: RecordEvents, dispatcher: WebhookDispatcher[Lease]
-    ) -> tuple[Desk | None, Live | None, int]:
-        """Open what records, if the role does, and bring back what a former run left unfinished."""
+    ) -> tuple[Desk | None, Live | None]:
+        """Open what records, if the role does."""
         if not self._role.records:
-            return None, None, 0
-        desk = await open_desk(self._settings, ground, stack, Callbacks(self._journal_changed, self._lease_lost))
+            return None, None
+
+        def fenced() -> None:
+            ground.metrics.leases.lost()
+            self._lease_lost()
+
+        desk = await open_desk(self._settings, ground, stack, Callbacks(self._journal_changed, fenced))
         self._spawn(stack, desk.lease.run(), "lease")
         finisher = Finisher(
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
         recordings = live_recordings(self._settings, ground, desk, finisher)
-        conferences = conferences_of(self._settings, ground, desk, recordings)
-        recovered = await recordings.recover()
-        await conferences.recover(recordings)
-        return desk, Live(recordings, conferences), recovered
+        return desk, Live(recordings, conferences_of(self._settings, ground, desk, recordings))
 
-    def _operations(self, ground: Ground, desk: Desk | None) -> HttpServer:
+    def _ready(self, desk: Desk | None) -> tuple[Probe, ...]:
         if desk is None:
-            return operations_server(self._settings, ground, (), (self._standing,))
-        alive: tuple[Probe, ...] = (JournalProbe(desk.journal),)
-        return operations_server(self._settings, ground, alive, (self._standing, desk.disk, desk.lease))
+            return (self._standing,)
+        return (self._standing, desk.disk, desk.lease, AdmissionProbe(desk.admission))
 
-    async def _start(
-        self, stack: AsyncExitStack, downloads: HttpServer | None, operations: HttpServer, grpc: GrpcServer | None
-    ) -> None:
-        for server in (operations, downloads):
-            if server is not None:
-                await server.start()
-                stack.push_async_callback(server.stop, _LAST_WORDS_S)
+    async def _operations(
+        self, stack: AsyncExitStack, ground: Ground, desk: Desk | None, ready: tuple[Probe, ...]
+    ) -> HttpServer:
+        alive: tuple[Probe, ...] = () if desk is None else (JournalProbe(desk.journal),)
+        server = operations_server(self._settings, ground, alive, ready)
+        await server.start()
+        stack.push_async_callback(server.stop, _LAST_WORDS_S)
+        return server
+
+    async def _start(self, stack: AsyncExitStack, downloads: HttpServer | None, grpc: GrpcServer | None) -> None:
+        if downloads is not None:
+            await downloads.start()
+            stack.push_async_callback(downloads.stop, _LAST_WORDS_S)
         if grpc is not None:
             await grpc.start()
             stack.push_async_callback(grpc.stop, 0)
@@ -149,8 +164,7 @@ class Node:
             return
         if grpc.peer_port:
             await desk.lease.advertise(advertised(self._settings, grpc.peer_port))
-        live.recordings.go_on()
-        live.conferences.go_on()
+        live.go_on()
         self._spawn(stack, desk.brake.run(), "brake")
         self._spawn(stack, desk.disk.run(partial(live.recordings.end_all, StopReason.DISK_FULL)), "disk")
 
@@ -187,8 +201,7 @@ class Node:
         if grpc is not None:
             await grpc.refuse()
         if live is not None:
-            live.conferences.drain(_DRAIN_RETRY_AFTER_S)
-            live.recordings.drain(_DRAIN_RETRY_AFTER_S)
+            live.drain(_DRAIN_RETRY_AFTER_S)
             await self._wait_for_calls(live.recordings)
         if grpc is not None:
             await grpc.stop(0)
@@ -221,6 +234,10 @@ class Node:
             )
             self._failed = True
             self._stop.set()
+
+
+def _all_well(probes: Sequence[Probe]) -> bool:
+    return all(probe.fault() is None for probe in probes)
 
 
 def _ignore_signals() -> None:

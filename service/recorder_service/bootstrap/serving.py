@@ -15,6 +15,7 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer, Listening, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.bootstrap.ground import Ground, now
+from recorder_service.bootstrap.recording import Live
 from recorder_service.cluster.remote_conferences import RemoteConferences
 from recorder_service.cluster.remote_steering import RemoteSteering
 from recorder_service.config import Settings
@@ -28,16 +29,7 @@ from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
 from recorder_service.sessions.conferences import Conferences
-from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.record_events import RecordEvents
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What is going on at a node that records."""
-
-    recordings: LiveRecordings
-    conferences: Conferences
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ def public_server(
 ) -> HttpServer:
     """Make the HTTP server of downloads, and of the recording of conversations."""
     limits = DownloadLimits(total=settings.max_downloads)
-    downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics, limits)
+    downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics.downloads, limits)
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = TlsFiles(settings.tls_cert, settings.tls_key)
@@ -68,6 +60,7 @@ def operations_server(
     settings: Settings, ground: Ground, alive: tuple[Probe, ...], ready: tuple[Probe, ...]
 ) -> HttpServer:
     """Make the HTTP server of health and metrics."""
+    ground.metrics.readiness.watch((*alive, *ready))
     application = create_operations_app(ground.metrics.registry, alive=alive, ready=ready)
     return HttpServer(application, settings.metrics_host or settings.host, settings.metrics_port)
 
@@ -96,7 +89,7 @@ def grpc_server(settings: Settings, service: Service, cluster: Cluster | None) -
     if settings.cluster_address:
         peer_tls = tls and Tls(tls.cert, tls.key, settings.cluster_ca) if settings.cluster_ca is not None else None
         peers = Listening(settings.cluster_address, peer_tls)
-    interceptor = Interceptor(service.verifier, service.ground.metrics.count_rpc, cluster)
+    interceptor = Interceptor(service.verifier, service.ground.metrics.requests.ended, cluster, service.ground.tracing)
     return GrpcServer(_servicers(settings, service), interceptor, public, peers)
 
 
@@ -118,7 +111,9 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
     return Servicers(
         recordings,
         recorder,
-        EventServicer(catalog.events, urls, max_subscribers=settings.max_subscribers),
+        EventServicer(
+            catalog.events, urls, max_subscribers=settings.max_subscribers, meter=service.ground.metrics.events
+        ),
         ApplicationServicer(catalog.applications, service.removal, service.verifier.forget),
         WebhookServicer(catalog.deliveries),
     )
