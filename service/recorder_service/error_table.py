@@ -54,6 +54,8 @@ ERROR_TABLE: dict[Reason, WireStatus] = {
         (Reason.TOO_MANY_LEGS, _INVALID, "Too many legs"),
         (Reason.PARTIAL_FRAME, _INVALID, "Not a whole number of frames"),
         (Reason.FRAME_OUT_OF_RANGE, _INVALID, "Frame position out of range"),
+        (Reason.CONFERENCE_NOT_FOUND, _NOT_FOUND, "No such conference"),
+        (Reason.STREAM_NOT_FOUND, _NOT_FOUND, "No such stream"),
         (Reason.RECORDING_NOT_FOUND, _NOT_FOUND, "No such recording"),
         (Reason.RECORDING_EXISTS, _EXISTS, "Recording exists"),
         (Reason.RECORDING_NOT_LIVE, _PRECONDITION, "Recording has ended"),

@@ -110,9 +110,9 @@ def everything_received_is_kept_decoded() -> None:
     kept: list[bytes] = []
     real = LiveRecording.receive_audio
 
-    def receive(live: LiveRecording, sequence: int, chunks: Sequence[AudioChunk]) -> None:
+    def receive(live: LiveRecording, sequence: int, chunks: Sequence[AudioChunk], feed: int = 0) -> None:
         kept.append(b"\1" * (_DECODED_BYTES * sum(len(chunk.payload) for chunk in chunks)))
-        real(live, sequence, chunks)
+        real(live, sequence, chunks, feed)
 
     plant(LiveRecording, "receive_audio", receive)
 

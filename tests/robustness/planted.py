@@ -125,34 +125,33 @@ def cut_below_durable_mark() -> None:
 @bug
 def restore_without_audio() -> None:
     """After a restart go on at the right sequence, without placing the audio that came before."""
-    from recorder_service.sessions.live_recording import LiveRecording
+    from recorder_service.sessions.entries import Audio
+    from recorder_service.sessions.replaying import Replaying
 
-    restore, place = LiveRecording.restore, LiveRecording._place
+    do = Replaying.do
 
-    def forgetful(live: Any, entry: Any) -> None:
-        live._place = lambda chunks: None
-        try:
-            restore(live, entry)
-        finally:
-            live._place = place.__get__(live)
+    def forgetful(replaying: Any, entry: Any) -> None:
+        if not isinstance(entry, Audio):
+            do(replaying, entry)
 
-    replace(LiveRecording, "restore", forgetful)
+    replace(Replaying, "do", forgetful)
 
 
 @bug
 def release_before_seal() -> None:
     """Release the journal when the recording stops instead of when its file is stored."""
-    from recorder_service.sessions.live_recording import LiveRecording
+    from recorder_service.sessions.ending import Ending
 
-    close = LiveRecording._close
+    close = Ending._close
 
-    async def hasty(live: Any, *arguments: Any) -> Any:
-        finished = await close(live, *arguments)
+    async def hasty(ending: Any, *arguments: Any) -> Any:
+        finished = await close(ending, *arguments)
         # Durable at once, or the kill may come before the release is worth anything.
-        await live._journal.wait_durable(live._journal.release(live._id), 5.0)
+        journal = ending._parts.around.journal
+        await journal.wait_durable(journal.release(ending._id), 5.0)
         return finished
 
-    replace(LiveRecording, "_close", hasty)
+    replace(Ending, "_close", hasty)
 
 
 @bug

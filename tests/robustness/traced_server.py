@@ -38,7 +38,7 @@ def promising() -> None:
 
     def taken(self: Any, recording: Any, **parts: Any) -> None:
         take(self, recording, **parts)
-        self._acks.recording_id = recording.recording_id
+        self.feed.acks.recording_id = recording.recording_id
 
     def told(act: Callable[..., None]) -> Callable[..., None]:
         def promise(self: Any, *arguments: Any) -> None:

@@ -2,19 +2,28 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
-from recorder.v1.recorder_service_pb2 import RecordCallRequest
+
+class Numbered(Protocol):
+    """A request of a stream."""
+
+    sequence: int
+
+    def ByteSize(self) -> int:  # noqa: N802 - the name of generated messages
+        """Size on the wire."""
 
 
-class Backlog:
+RequestT = TypeVar("RequestT", bound=Numbered)
+
+
+class Backlog(Generic[RequestT]):
     """Numbers requests and keeps each until it is acknowledged, so that it can be sent again.
 
     The size is bounded softly: `room` waits while it is exceeded, and a request that has been let in is always taken.
     """
 
-    def __init__(
-        self, max_bytes: int, *, on_acknowledged: Callable[[RecordCallRequest], None] = lambda _: None
-    ) -> None:
+    def __init__(self, max_bytes: int, *, on_acknowledged: Callable[[RequestT], None] = lambda _: None) -> None:
         """Begin after the opening request, which has number 1.
 
         Args:
@@ -25,7 +34,7 @@ class Backlog:
         self._on_acknowledged = on_acknowledged
         self._size_bytes = 0
         # Insertion order is sequence order.
-        self._requests: dict[int, RecordCallRequest] = {}
+        self._requests: dict[int, RequestT] = {}
         self._first_sequence = 2
         self._next_sequence = 2
         self._closed = False
@@ -45,7 +54,7 @@ class Backlog:
         """The number that the next request will have."""
         return self._next_sequence
 
-    def add(self, request: RecordCallRequest) -> None:
+    def add(self, request: RequestT) -> None:
         """Number a request and keep it; once closed, drop it."""
         if self._closed:
             return
@@ -73,7 +82,7 @@ class Backlog:
         self._size_bytes = 0
         self._settle()
 
-    async def get(self, sequence: int) -> RecordCallRequest:
+    async def get(self, sequence: int) -> RequestT:
         """Give a request that is not acknowledged, waiting until it is there. For one sender at a time."""
         while sequence not in self._requests:
             self._added.clear()

@@ -34,8 +34,10 @@ class Call:
         """Prepare a call; nothing is sent before the block is entered. Made by `Client.record_call`."""
         self.recording_id = start.recording_id
         self._message_s = settings.message_ms / 1000
+        if not start.legs:
+            raise ValueError("legs is empty; give at least the caller's")
         self._packer = Packer(start.legs, settings.message_ms)
-        self._backlog = Backlog(settings.buffer_bytes, on_acknowledged=self._note_durable)
+        self._backlog: Backlog[RecordCallRequest] = Backlog(settings.buffer_bytes, on_acknowledged=self._note_durable)
         self._durable_frames = {leg.leg_id: 0 for leg in start.legs}
         self._line = Line(start, settings, self._backlog, open_stream, get_recording, on_message=self._keep)
         self._messages: asyncio.Queue[RecordCallResponse | None] = asyncio.Queue(_UNREAD_MESSAGES)

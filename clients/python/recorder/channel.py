@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 
 from recorder.calls import Call
+from recorder.conference import Conference
 from recorder.downloads import OnProgress, download_to
 from recorder.errors import from_rpc_error
 from recorder.events import Subscription
@@ -21,7 +22,7 @@ from recorder.v1 import recorder_service_pb2_grpc as recorder_rpc
 from recorder.v1 import recording_service_pb2_grpc as recording_rpc
 from recorder.v1 import webhook_service_pb2_grpc as webhook_rpc
 from recorder.v1.event_service_pb2 import SubscribeEventsRequest
-from recorder.v1.recorder_service_pb2 import StartCall
+from recorder.v1.recorder_service_pb2 import JoinConference, StartCall
 from recorder.v1.recording_pb2 import Recording, RecordingFile
 from recorder.v1.recording_service_pb2 import DownloadRecordingRequest, DownloadRecordingResponse, GetRecordingRequest
 
@@ -120,6 +121,23 @@ class Client:
             settings or CallSettings(),
             lambda: self._recorder.RecordCall(None, metadata=self._metadata()),
             self.recording,
+        )
+
+    def record_conference(self, join: JoinConference, settings: CallSettings | None = None) -> Conference:
+        """Prepare a stream of a conference; it begins when the result is entered with `async with`.
+
+        Args:
+            join: Which conference, and who is there from the begin. A stream id is chosen where there is none, so that
+                a lost answer does no harm.
+            settings: How to send it.
+        """
+        mine = JoinConference()
+        mine.CopyFrom(join)
+        mine.stream_id = mine.stream_id or str(uuid.uuid4())
+        return Conference(
+            mine,
+            settings or CallSettings(),
+            lambda: self._recorder.RecordConference(None, metadata=self._metadata()),
         )
 
     def subscribe(

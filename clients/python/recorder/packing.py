@@ -15,22 +15,36 @@ class Packer:
     """
 
     def __init__(self, legs: Sequence[Leg], message_ms: int) -> None:
-        """Begin at frame 0 of every leg.
+        """Begin at frame 0 of every leg; others may be added.
 
         Raises:
-            ValueError: If `message_ms` is not within 1 to 5000, or there are no legs.
+            ValueError: If `message_ms` is not within 1 to 5000.
         """
         if not 1 <= message_ms <= 5_000:
             raise ValueError(f"message_ms is {message_ms}; 1 to 5000 are possible")
-        if not legs:
-            raise ValueError("legs is empty; give at least the caller's")
-        self._frame_bytes = {leg.leg_id: 2 if leg.encoding == AUDIO_ENCODING_LINEAR16 else 1 for leg in legs}
-        self._due_bytes = {
-            leg.leg_id: max(1, leg.sample_rate_hz * message_ms // 1000) * self._frame_bytes[leg.leg_id] for leg in legs
-        }
-        self._next_frame = dict.fromkeys(self._frame_bytes, 0)
+        self._message_ms = message_ms
+        self._frame_bytes: dict[str, int] = {}
+        self._due_bytes: dict[str, int] = {}
+        self._next_frame: dict[str, int] = {}
         self._held: dict[str, list[tuple[int, bytearray]]] = {}
         self._due = False
+        for leg in legs:
+            self.add_leg(leg)
+
+    def add_leg(self, leg: Leg, frame: int = 0) -> None:
+        """Let a leg in; what is written of it begins at a frame."""
+        frame_bytes = 2 if leg.encoding == AUDIO_ENCODING_LINEAR16 else 1
+        self._frame_bytes[leg.leg_id] = frame_bytes
+        self._due_bytes[leg.leg_id] = max(1, leg.sample_rate_hz * self._message_ms // 1000) * frame_bytes
+        self._next_frame[leg.leg_id] = frame
+
+    def remove_leg(self, leg_id: str) -> None:
+        """Let a leg go; what is held of it must have been taken.
+
+        Raises:
+            ValueError: If the leg is unknown.
+        """
+        del self._frame_bytes[self._known(leg_id)], self._due_bytes[leg_id], self._next_frame[leg_id]
 
     @property
     def due(self) -> bool:

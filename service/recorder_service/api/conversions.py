@@ -14,6 +14,7 @@ from recorder_service.domain.delivery import Delivery, DeliveryState
 from recorder_service.domain.event import Event, EventType
 from recorder_service.domain.options import EncoderOptions, FileFormat, HttpMethod, RecordOptions, Transcription
 from recorder_service.domain.recording import (
+    LegStay,
     PauseInterval,
     PauseMode,
     RecordedLeg,
@@ -88,6 +89,7 @@ def recording_message(recording: Recording, urls: FileUrls) -> recording_pb2.Rec
         damage=[
             recording_pb2.FrameInterval(start_frame=d.start_frame, end_frame=d.end_frame) for d in recording.damage
         ],
+        conference_name="" if recording.conference is None else recording.conference.name,
     )
 
 
@@ -196,6 +198,9 @@ def event_message(event: Event, cursor: str, urls: FileUrls) -> event_pb2.Event:
             duration=None if press.duration_ms is None else duration(timedelta(milliseconds=press.duration_ms)),
         ),
         delivery=None if event.delivery is None else delivery_message(event.delivery),
+        leg=None
+        if event.leg is None
+        else event_pb2.LegDetail(leg_id=event.leg.leg_id, frame=event.leg.frame, channel=event.leg.channel),
     )
 
 
@@ -232,7 +237,14 @@ def _leg_message(leg: RecordedLeg) -> recording_pb2.RecordedLeg:
         repeated_frames=leg.repeated_frames,
         first_frame=leg.first_frame,
         end_frame=leg.end_frame,
+        stays=[_stay_message(stay) for stay in leg.stays or ()],
+        drift_ppm=None if leg.drift_ppb is None else leg.drift_ppb / 1000,
     )
+
+
+def _stay_message(stay: LegStay) -> recording_pb2.LegStay:
+    muted = [recording_pb2.MutedInterval(start_frame=m.start_frame, end_frame=m.end_frame) for m in stay.muted]
+    return recording_pb2.LegStay(joined_frame=stay.joined_frame, left_frame=stay.left_frame, muted=muted)
 
 
 def _pause_message(pause: PauseInterval) -> recording_pb2.PauseInterval:

@@ -8,9 +8,10 @@ from recorder.v1 import recording_service_pb2 as messages
 from recorder.v1 import recording_service_pb2_grpc
 from recorder_service.api.caller import caller, tenant
 from recorder_service.api.conversions import FileUrls, file_message, recording_message, state_message
-from recorder_service.api.requests import choice, optional_time, pause_mode, uuid
+from recorder_service.api.requests import choice, conference_options, optional_time, pause_mode, uuid
 from recorder_service.catalog.filters import RecordingFilter
 from recorder_service.catalog.paging import Page
+from recorder_service.domain.options import RecordOptions
 from recorder_service.domain.recording import PauseMode, Recording, RecordingFile, RecordingState
 from recorder_service.errors import BadInput, Conflict, NotFound, Reason
 
@@ -41,6 +42,18 @@ class Steering(Protocol):
         """Keep audio again."""
 
 
+class ConferenceRecording(Protocol):
+    """Starts and stops the recordings of conferences."""
+
+    async def start_recording(
+        self, conversation_id: str, application_id: UUID | None, options: RecordOptions | None
+    ) -> Recording:
+        """Begin one."""
+
+    async def stop_recording(self, conversation_id: str, application_id: UUID | None) -> Recording:
+        """End the one that runs."""
+
+
 class Removal(Protocol):
     """Removes files."""
 
@@ -58,8 +71,18 @@ class Files(Protocol):
 class RecordingServicer(recording_service_pb2_grpc.RecordingServiceServicer):
     """Serves recordings to their owners."""
 
-    def __init__(self, catalog: Catalog, steering: Steering, removal: Removal, files: Files, urls: FileUrls) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        steering: Steering,
+        removal: Removal,
+        files: Files,
+        urls: FileUrls,
+        *,
+        conferences: ConferenceRecording,
+    ) -> None:
         """Serve from these parts."""
+        self._conferences = conferences
         self._catalog = catalog
         self._steering = steering
         self._removal = removal
@@ -114,6 +137,21 @@ class RecordingServicer(recording_service_pb2_grpc.RecordingServiceServicer):
         """Remove a recording's file."""
         recording = await self._removal.delete(_id(request.recording_id), caller().application_id)
         return messages.DeleteRecordingResponse(recording=recording_message(recording, self._urls))
+
+    async def StartConferenceRecording(
+        self, request: messages.StartConferenceRecordingRequest, context: Any
+    ) -> messages.StartConferenceRecordingResponse:
+        """Begin a recording of a conference."""
+        wanted = None if request.WhichOneof("options") is None else conference_options(request, "options").options
+        recording = await self._conferences.start_recording(request.conversation_id, caller().application_id, wanted)
+        return messages.StartConferenceRecordingResponse(recording=recording_message(recording, self._urls))
+
+    async def StopConferenceRecording(
+        self, request: messages.StopConferenceRecordingRequest, context: Any
+    ) -> messages.StopConferenceRecordingResponse:
+        """End the recording that runs of a conference."""
+        recording = await self._conferences.stop_recording(request.conversation_id, caller().application_id)
+        return messages.StopConferenceRecordingResponse(recording=recording_message(recording, self._urls))
 
     async def DownloadRecording(
         self, request: messages.DownloadRecordingRequest, context: Any

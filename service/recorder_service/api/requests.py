@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from recorder.v1 import recorder_service_pb2, recording_pb2
+from recorder.v1 import recorder_service_pb2, recording_pb2, recording_service_pb2
 from recorder_service.api.conversions import FILE_FORMATS, HTTP_METHODS, PAUSE_MODES
 from recorder_service.audio.formats import SAMPLE_RATES_HZ
 from recorder_service.domain.ncco import RecordAction, parse_record_action
@@ -27,9 +27,11 @@ from recorder_service.domain.options import (
 )
 from recorder_service.domain.recording import LegRole, PauseMode
 from recorder_service.errors import BadInput, Reason
+from recorder_service.sessions.conference_values import JoinLeg, JoinStream, RecordPlan
 
 T = TypeVar("T")
 
+MAX_CONFERENCE_NAME = 128
 MAX_METADATA_KEYS = 32
 MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 512
@@ -41,6 +43,19 @@ _PROTO_NAMES = {
     "timeOut": "time_out",
     "eventUrl": "event_url",
 }
+_ON_DEMAND = "ON_DEMAND"
+_RECORD_MODES: dict[int, str] = {
+    recorder_service_pb2.CONFERENCE_RECORD_MODE_AUTOMATIC: "AUTOMATIC",
+    recorder_service_pb2.CONFERENCE_RECORD_MODE_ON_DEMAND: _ON_DEMAND,
+}
+# Longer than any conference.
+_MAX_POSITION = 1 << 40
+_OptionsHolder = (
+    recorder_service_pb2.StartCall
+    | recorder_service_pb2.JoinConference
+    | recording_service_pb2.StartConferenceRecordingRequest
+)
+_EncoderHolder = recorder_service_pb2.StartCall | recorder_service_pb2.JoinConference
 _ENCODINGS: dict[int, str] = {
     recording_pb2.AUDIO_ENCODING_LINEAR16: "LINEAR16",
     recording_pb2.AUDIO_ENCODING_MULAW: "MULAW",
@@ -92,19 +107,92 @@ def start_request(start: recorder_service_pb2.StartCall, field: str = "open.star
         BadInput: The first field at fault.
     """
     action = _options(start, field)
-    encoder = EncoderOptions(
-        mp3_bitrate_kbps=start.encoder.mp3_bitrate_kbps if start.encoder.HasField("mp3_bitrate_kbps") else None,
-        mp3_quality=start.encoder.mp3_quality if start.encoder.HasField("mp3_quality") else None,
-    )
     return StartRequest(
         recording_id=uuid(start.recording_id, f"{field}.recording_id") if start.recording_id else uuid4(),
         conversation_id=_conversation(start.conversation_id, f"{field}.conversation_id"),
         application_id=optional_uuid(start.application_id, f"{field}.application_id"),
         legs=_legs(start.legs, f"{field}.legs"),
         options=action.options,
-        encoder=check_encoder(encoder, f"{field}.encoder"),
+        encoder=check_encoder(_encoder(start), f"{field}.encoder"),
         metadata=_metadata(start.metadata, f"{field}.metadata"),
         warnings=action.warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceRequest:
+    """A stream of a conference to begin, checked; the encoder's settings are as asked for.
+
+    Attributes:
+        application_id: As the request names it; None where it is left to the token.
+        warnings: What was accepted but ignored.
+    """
+
+    application_id: UUID | None
+    stream: JoinStream
+    warnings: tuple[str, ...]
+
+
+def conference_request(join: recorder_service_pb2.JoinConference, field: str = "open.join") -> ConferenceRequest:
+    """Check a request to feed a conference.
+
+    Raises:
+        BadInput: The first field at fault.
+    """
+    action = conference_options(join, field)
+    mode = choice(join.record, _RECORD_MODES, f"{field}.record") if join.HasField("record") else ""
+    encoder, metadata = check_encoder(_encoder(join), f"{field}.encoder"), _metadata(join.metadata, f"{field}.metadata")
+    plan = RecordPlan(action.options, encoder, metadata, on_demand=mode == _ON_DEMAND)
+    stream = JoinStream(
+        stream_id=uuid(join.stream_id, f"{field}.stream_id"),
+        name=_conference_name(join.name, f"{field}.name"),
+        conversation_id=_conversation(join.conversation_id, f"{field}.conversation_id") if join.conversation_id else "",
+        plan=plan,
+        legs=tuple(join_leg_request(leg, f"{field}.legs[{index}]") for index, leg in enumerate(join.legs)),
+        origin_frame=_origin_frame(join, f"{field}.origin_frame"),
+    )
+    application_id = optional_uuid(join.application_id, f"{field}.application_id")
+    return ConferenceRequest(application_id, stream, action.warnings)
+
+
+def conference_options(holder: _OptionsHolder, field: str) -> RecordAction:
+    """Read the options of a conference's recording, which never blocks.
+
+    Raises:
+        BadInput: INVALID_OPTION, or as for a call.
+    """
+    action = _options(holder, field)
+    if action.options.synchronous:
+        name = "endOnSilence" if action.options.end_on_silence_s is not None else "endOnKey"
+        message = f"{field}: a conference does not end on silence or a key: leave {name} out"
+        raise BadInput(Reason.INVALID_OPTION, message, field=f"{field}.{name}", value="(set)")
+    return action
+
+
+def join_leg_request(join: recorder_service_pb2.JoinLeg, field: str) -> JoinLeg:
+    """Check a leg that wants to join.
+
+    Raises:
+        BadInput: INVALID_FIELD.
+    """
+    leg = recording_pb2.Leg()
+    leg.CopyFrom(join.leg)
+    if leg.role not in {recording_pb2.LEG_ROLE_UNSPECIFIED, recording_pb2.LEG_ROLE_PARTICIPANT}:
+        message = f"{field}.leg.role must be left out or PARTICIPANT in a conference"
+        raise BadInput(Reason.INVALID_FIELD, message, field=f"{field}.leg.role", value=leg.role)
+    leg.role = recording_pb2.LEG_ROLE_CALLEE
+    checked = _leg(leg, f"{field}.leg")
+    if join.HasField("frame") and not 0 <= join.frame <= _MAX_POSITION:
+        message = f"{field}.frame is {join.frame} but must be 0 to {_MAX_POSITION}"
+        raise BadInput(Reason.FRAME_OUT_OF_RANGE, message, field=f"{field}.frame", value=join.frame)
+    return JoinLeg(
+        checked.leg_id,
+        checked.encoding,
+        checked.sample_rate_hz,
+        start_on_enter=join.start_on_enter if join.HasField("start_on_enter") else True,
+        end_on_exit=join.end_on_exit,
+        muted=join.muted,
+        frame=join.frame if join.HasField("frame") else None,
     )
 
 
@@ -178,7 +266,31 @@ def pause_mode(holder: Message, field: str) -> PauseMode:
     return choice(wire, _inverse(PAUSE_MODES), field)
 
 
-def _options(start: recorder_service_pb2.StartCall, field: str) -> RecordAction:
+def _encoder(holder: _EncoderHolder) -> EncoderOptions:
+    asked = holder.encoder
+    return EncoderOptions(
+        mp3_bitrate_kbps=asked.mp3_bitrate_kbps if asked.HasField("mp3_bitrate_kbps") else None,
+        mp3_quality=asked.mp3_quality if asked.HasField("mp3_quality") else None,
+    )
+
+
+def _conference_name(text: str, field: str) -> str:
+    if not 1 <= len(text) <= MAX_CONFERENCE_NAME or not text.isprintable():
+        message = f"{field} must be 1 to {MAX_CONFERENCE_NAME} printable characters"
+        raise BadInput(Reason.INVALID_FIELD, message, field=field, value=text)
+    return text
+
+
+def _origin_frame(join: recorder_service_pb2.JoinConference, field: str) -> int | None:
+    if not join.HasField("origin_frame"):
+        return None
+    if not 0 <= join.origin_frame <= _MAX_POSITION:
+        message = f"{field} is {join.origin_frame} but must be 0 to {_MAX_POSITION}"
+        raise BadInput(Reason.FRAME_OUT_OF_RANGE, message, field=field, value=join.origin_frame)
+    return join.origin_frame
+
+
+def _options(start: _OptionsHolder, field: str) -> RecordAction:
     kind = start.WhichOneof("options")
     if kind == "ncco":
         return parse_record_action(_json_object(start.ncco, f"{field}.ncco"), f"{field}.ncco")

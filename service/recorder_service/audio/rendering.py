@@ -16,9 +16,10 @@ from typing import Protocol
 import numpy as np
 
 from recorder_service.audio.cutting import Cutter
-from recorder_service.audio.formats import ALIGNED_FRAMES, LegFormat, Pcm
+from recorder_service.audio.formats import ALIGNED_FRAMES, LegFormat, Payload, Pcm
 from recorder_service.audio.mixing import Mixer
 from recorder_service.audio.resampling import CONTEXT_FRAMES
+from recorder_service.audio.slips import Slip
 from recorder_service.audio.timeline import Block
 from recorder_service.audio.voices import PieceQueue, Voice
 
@@ -118,6 +119,14 @@ class Renderer:
             raise ValueError(f"leg {leg_id!r} was added before")
         self._check_channels(channels)
         self._voices[leg_id] = Voice(leg_format, tuple(channels))
+
+    def slip(self, leg_id: str, slip: Slip) -> None:
+        """Smooth a slip of a leg when the block that holds it comes."""
+        self._voices[leg_id].slip(slip)
+
+    def take_out(self, leg_id: str, frame: int, payload: Payload) -> None:
+        """Note what a slip at a leg frame took out of a leg."""
+        self._voices[leg_id].take_out(frame, payload)
 
     def add_tone(self, start_frame: int, pcm: Pcm, channels: Sequence[int]) -> int:
         """Mix a tone (int16, shape (frames,), 16 kHz) into the recording; the observer does not hear it.

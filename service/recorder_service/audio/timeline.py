@@ -1,9 +1,9 @@
 """The loop's side of the audio: which payload lies where, and which blocks are complete. Integers only, no samples.
 
 A block closes, and can then be rendered, when every live leg is `reorder_frames` past its end, or when the furthest
-leg or the clock is `late_frames` past it. That is looked at inside `add_leg`, `end_leg`, `place` and `advance`, never
-elsewhere: which audio ends up in which block is a function of the sequence of calls and of nothing else, so that
-replaying the calls gives the same recording bit for bit.
+leg or the clock is `late_frames` past it. That is looked at inside `add_leg`, `end_leg`, `hold_leg`, `place` and
+`advance`, never elsewhere: which audio ends up in which block is a function of the sequence of calls and of nothing
+else, so that replaying the calls gives the same recording bit for bit.
 """
 
 from collections.abc import Mapping
@@ -143,6 +143,15 @@ class Timeline:
         track.leave(track.reach_frame if end_frame is None else end_frame)
         self._close_complete_blocks()
 
+    def hold_leg(self, leg_id: str, *, held: bool) -> None:
+        """Wait for a live leg however late it is, or no longer than for others.
+
+        Raises:
+            BadInput: UNKNOWN_LEG.
+        """
+        self._track(leg_id).held = held
+        self._close_complete_blocks()
+
     def place(self, leg_id: str, start_frame: int, payload: Payload, now_frame: int = 0) -> Placement:
         """Keep a payload at its place. Nothing is copied: the payload must not change afterwards.
 
@@ -180,6 +189,10 @@ class Timeline:
             track.leg_format.frame_count(size_bytes)
         if start_frame != track.end_frame:
             self._refuse_out_of_range(track, start_frame, now_frame)
+
+    def end_frame(self, leg_id: str) -> int:
+        """Say where a leg's audio ends, in its own rate; 0 where there is none."""
+        return self._track(leg_id).end_frame
 
     def closing_frame(self, frame: int) -> int:
         """Return to where `advance` has to go so that every block that holds audio before `frame` closes."""
@@ -253,10 +266,13 @@ class Timeline:
         if self._end_frame is not None:
             return
         complete_frame = self.furthest_frame - self._late_frames
-        reaches = [track.reach_frame for track in self._tracks.values() if track.live]
+        live = [track for track in self._tracks.values() if track.live]
+        reaches = [track.reach_frame for track in live]
         if reaches:
             # Without a live leg there is nobody whose progress tells; only the late rule is left.
             complete_frame = max(complete_frame, min(reaches) - self._reorder_frames)
+        if held := [track.reach_frame for track in live if track.held]:
+            complete_frame = min(complete_frame, min(held) - self._reorder_frames)
         complete_blocks = complete_frame // self._block_frames
         if complete_blocks > self._closed_blocks:
             self._close_until(complete_blocks)

@@ -71,6 +71,7 @@ class Track:
         closed_frame: Leg frame up to which blocks are closed; audio before it is late.
         wake_frame: The timeline looks for blocks to close when `end_frame` reaches this.
         live: Whether the leg holds blocks back.
+        held: Whether it does so however late it is.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class Track:
         "_usual",
         "closed_frame",
         "end_frame",
+        "held",
         "leg_format",
         "live",
         "wake_frame",
@@ -97,6 +99,7 @@ class Track:
         """Start without audio; `block_frames`, `joined_frame` and `closed_frame` are in recording frames."""
         self.leg_format = leg_format
         self.live = True
+        self.held = False
         self.end_frame = 0
         self.closed_frame = leg_format.leg_frame_ceil(closed_frame)
         self.wake_frame = 0

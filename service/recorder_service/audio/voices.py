@@ -8,6 +8,7 @@ import numpy as np
 
 from recorder_service.audio.formats import LegFormat, Payload, Pcm
 from recorder_service.audio.resampling import LegResampler
+from recorder_service.audio.slips import REACH_FRAMES, Slip, smooth
 from recorder_service.audio.tracks import PlacedChunk
 
 _payload_of = itemgetter(1)
@@ -65,11 +66,22 @@ class Voice:
         self._format = leg_format
         self._resampler: LegResampler | None = None
         self._pieces = PieceQueue()
+        self._slips: list[Slip] = []
 
     @property
     def ready_frame(self) -> int | None:
         """Recording frame up to which `take` knows the leg; None as long as the leg never had any audio."""
         return None if self._resampler is None else self._resampler.ready_frame
+
+    def slip(self, slip: Slip) -> None:
+        """Note a slip that lies in a stretch to come."""
+        self._slips.append(slip)
+
+    def take_out(self, frame: int, payload: Payload) -> None:
+        """Note what a slip at a leg frame took out."""
+        for slip in self._slips:
+            if slip.frame == frame:
+                slip.taken_out = self._format.decode(payload)
 
     def hear(self, start_frame: int, frames: int, chunks: Sequence[PlacedChunk]) -> None:
         """Take the chunks of the next stretch of the recording (recording frames); often there are none."""
@@ -77,6 +89,8 @@ class Voice:
             if self._resampler is None:
                 self._resampler = LegResampler(self._format)
             pcm = assemble(chunks, self._format, self._format.leg_frame_ceil(frames))
+            if self._slips:
+                pcm = self._smoothed(self._format.leg_frame(start_frame), pcm)
             pieces = self._resampler.sound(start_frame, frames, pcm)
         elif self._resampler is not None:
             pieces = self._resampler.silence(start_frame, frames)
@@ -84,6 +98,15 @@ class Voice:
             return
         for piece_frame, piece in pieces:
             self._pieces.add(piece_frame, piece)
+
+    def _smoothed(self, start_frame: int, pcm: Pcm) -> Pcm:
+        """Smooth the slips of a stretch that starts at a leg frame, and forget them and those before it."""
+        end_frame = start_frame + len(pcm)
+        for slip in self._slips:
+            if start_frame <= slip.frame < end_frame:
+                pcm = smooth(pcm, slip.frame - start_frame, slip, self._format.leg_frame(REACH_FRAMES))
+        self._slips = [slip for slip in self._slips if slip.frame >= end_frame]
+        return pcm
 
     def finish(self) -> None:
         """Make everything that was heard available to `take`."""

@@ -15,23 +15,26 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
 from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, live_recordings, open_desk
+from recorder_service.bootstrap.recording import Callbacks, Desk, live_conferences, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
     Service,
     advertised,
-    download_server,
     grpc_server,
     operations_server,
     own_url,
+    public_server,
     relay,
 )
 from recorder_service.catalog.deliveries import Lease
 from recorder_service.cluster.parent import wait_for_parent
+from recorder_service.cluster.remote_steering import RemoteConferences
 from recorder_service.config import Settings
 from recorder_service.domain.recording import StopReason
 from recorder_service.finishing.finisher import Finisher
 from recorder_service.finishing.removal import Removal
 from recorder_service.finishing.sweeping import sweep_now_and_then
+from recorder_service.http.authorisation import Authorisation
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
@@ -77,25 +80,38 @@ class Node:
         settings = self._settings
         ground = await lay_ground(settings, stack)
         verifier = await token_verifier(settings, ground)
-        downloads = download_server(settings, ground, verifier) if self._role.serves_files else None
+        authorisation = Authorisation(verifier)
+        conversations = Conversations(authorisation)
+        downloads = None
+        if self._role.serves_files:
+            downloads = public_server(settings, ground, authorisation, conversations)
         http_port = 0 if downloads is None else downloads.bind()
         urls = RecordEvents(settings.public_url or own_url(settings, http_port))
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
         desk, recordings, recovered = await self._recorder(stack, ground, urls, dispatcher)
+        conferences = None
+        if desk is not None and recordings is not None:
+            conferences = live_conferences(settings, ground, desk, recordings)
+            await conferences.recover(recordings)
+        conversations.attach(RemoteConferences() if conferences is None else conferences)
         cluster = relay(settings, ground, stack)
-        service = Service(ground, verifier, removal, urls, recordings)
+        service = Service(ground, verifier, removal, urls, recordings, conferences)
         grpc = None
         if self._role.records or self._role.serves_files:
             grpc = grpc_server(settings, service, None if cluster is None else cluster[0])
         operations = self._operations(ground, desk)
         await self._start(stack, downloads, operations, grpc)
         await self._take_part(stack, desk, recordings, grpc)
+        if conferences is not None:
+            conferences.go_on()
         if self._role.keeps_house:
             self._keep_house(stack, ground, dispatcher, removal)
         self._standing.ready()
         _announce(grpc, downloads, operations, recovered)
         await self._stop.wait()
+        if conferences is not None:
+            conferences.drain(_DRAIN_RETRY_AFTER_S)
         await self._drain(recordings, grpc, ground, None if cluster is None else cluster[1])
 
     async def _recorder(

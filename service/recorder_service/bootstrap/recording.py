@@ -27,6 +27,7 @@ from recorder_service.journal.segments import write_durably
 from recorder_service.journal.settings import JournalSettings
 from recorder_service.journal.writer import JournalState
 from recorder_service.sessions.admission import Admission
+from recorder_service.sessions.conferences import Conferences
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
@@ -117,6 +118,18 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
     )
     ground.metrics.watch(lambda: len(recordings), lambda: desk.journal.size_bytes, lambda: len(ground.background))
     return recordings
+
+
+def live_conferences(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
+    """Make the node's conferences, with nothing in them yet."""
+    return Conferences(
+        recordings=recordings,
+        applications=ground.catalog.applications,
+        journal=desk.journal,
+        background=ground.background,
+        resume_window_s=settings.resume_window_s,
+        encoder=settings,
+    )
 
 
 async def _check_catalog(ground: Ground, journal: Journal, node_id: str) -> None:

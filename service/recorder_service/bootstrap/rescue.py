@@ -12,6 +12,7 @@ from recorder_service.bootstrap.recording import (
     JOURNAL_DIRECTORY,
     NODE_ID_FILE,
     Callbacks,
+    live_conferences,
     live_recordings,
     open_desk,
 )
@@ -74,8 +75,11 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
         )
         recordings = live_recordings(alone, ground, desk, finisher)
         known = await ground.catalog.recordings.unfinished(node_id)
+        conferences = live_conferences(alone, ground, desk, recordings)
         await recordings.recover()
+        await conferences.recover(recordings)
         recordings.go_on()
+        conferences.go_on()
         await _finished(ground, recordings, len(known), progress, lost)
         await ground.background.cancel()
         ended = [await ground.catalog.recordings.get(recording.recording_id, None) for recording in known]

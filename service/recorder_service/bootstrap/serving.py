@@ -15,38 +15,44 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer, Listening, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.bootstrap.ground import Ground, now
-from recorder_service.cluster.remote_steering import RemoteSteering
+from recorder_service.cluster.remote_steering import RemoteConferences, RemoteSteering
 from recorder_service.config import Settings
 from recorder_service.domain.node import Role
 from recorder_service.finishing.removal import Removal
-from recorder_service.http.app import create_download_app, create_operations_app
+from recorder_service.http.app import create_operations_app, create_public_app
+from recorder_service.http.authorisation import Authorisation
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.downloads import DownloadLimits, Downloads
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
+from recorder_service.sessions.conferences import Conferences
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.record_events import RecordEvents
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the gRPC services serve from; `recordings` is None on a node that does not record."""
+    """What the gRPC services serve from; recordings and conferences are None on a node that does not record."""
 
     ground: Ground
     verifier: TokenVerifier
     removal: Removal
     urls: RecordEvents
     recordings: LiveRecordings | None
+    conferences: Conferences | None
 
 
-def download_server(settings: Settings, ground: Ground, verifier: TokenVerifier) -> HttpServer:
-    """Make the HTTP server of downloads."""
+def public_server(
+    settings: Settings, ground: Ground, authorisation: Authorisation, conversations: Conversations
+) -> HttpServer:
+    """Make the HTTP server of downloads and conversations."""
     limits = DownloadLimits(total=settings.max_downloads)
-    downloads = Downloads(verifier, ground.catalog.recordings, ground.store, ground.metrics, limits)
+    downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics, limits)
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = TlsFiles(settings.tls_cert, settings.tls_key)
-    application = create_download_app(downloads)
+    application = create_public_app(downloads, conversations)
     return HttpServer(application, settings.host, settings.http_port, tls=tls, shared=settings.reuse_port)
 
 
@@ -87,10 +93,18 @@ def grpc_server(settings: Settings, service: Service, cluster: Cluster | None) -
 
 
 def _servicers(settings: Settings, service: Service) -> Servicers:
-    catalog, live, urls = service.ground.catalog, service.recordings, service.urls
-    steering = RemoteSteering(catalog.recordings) if live is None else live
-    recordings = RecordingServicer(catalog.recordings, steering, service.removal, service.ground.store, urls)
-    recorder = None if live is None else RecorderServicer(live, catalog.applications, settings, urls)
+    catalog, live, conferences, urls = service.ground.catalog, service.recordings, service.conferences, service.urls
+    recordings = RecordingServicer(
+        catalog.recordings,
+        RemoteSteering(catalog.recordings) if live is None else live,
+        service.removal,
+        service.ground.store,
+        urls,
+        conferences=RemoteConferences() if conferences is None else conferences,
+    )
+    recorder = None
+    if live is not None and conferences is not None:
+        recorder = RecorderServicer(live, conferences, catalog.applications, settings, urls)
     if settings.role is Role.INGEST:
         return Servicers(recordings, recorder)
     return Servicers(

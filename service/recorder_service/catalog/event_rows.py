@@ -13,7 +13,7 @@ from recorder_service.catalog.places import join_place
 from recorder_service.catalog.tables import events
 from recorder_service.catalog.transactions import current_transaction
 from recorder_service.domain.delivery import Delivery
-from recorder_service.domain.event import Event, EventType, KeyPress
+from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import Recording
 
 # Made once: putting a statement together costs as much as running it.
@@ -31,6 +31,7 @@ class Detail:
 
     key_press: KeyPress | None = None
     delivery: Delivery | None = None
+    leg: LegChange | None = None
 
 
 def read_event(row: sa.Row[Any]) -> Event:
@@ -45,6 +46,7 @@ def read_event(row: sa.Row[Any]) -> Event:
         recording=load_recording(row.recording, row.recording_sequence),
         key_press=detail.key_press,
         delivery=detail.delivery,
+        leg=detail.leg,
         position=join_place(row.transaction_id, row.position),
     )
 
@@ -85,6 +87,7 @@ def insert_event(
         recording=recording,
         key_press=detail.key_press,
         delivery=detail.delivery,
+        leg=detail.leg,
     )
     values = {
         "event_id": event.event_id,

@@ -27,7 +27,7 @@ from recorder_service.catalog.recording_rows import (
 from recorder_service.catalog.tables import deliveries, recordings
 from recorder_service.catalog.wakeup import Wakeup
 from recorder_service.domain.delivery import Delivery
-from recorder_service.domain.event import Event, EventType, KeyPress
+from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.errors import NotFound, Reason
 
@@ -83,6 +83,7 @@ class Recordings:
         time: datetime,
         event_id: UUID | None = None,
         key_press: KeyPress | None = None,
+        leg: LegChange | None = None,
         delivery: Delivery | None = None,
     ) -> Event:
         """Give a recording its new value, tell the event and queue the webhook, all or nothing.
@@ -94,6 +95,7 @@ class Recordings:
             time: When it happened.
             event_id: Makes the call repeatable: if this event was told before, nothing changes and it is returned.
             key_press: Told with the event.
+            leg: Told with the event.
             delivery: The webhook that is to tell of this event; its `event_id` is the event's.
 
         Raises:
@@ -111,7 +113,7 @@ class Recordings:
                 return known
             count = update_recording(connection, recording, expect)
             changed = replace(recording, event_count=count)
-            detail = Detail(key_press=key_press)
+            detail = Detail(key_press=key_press, leg=leg)
             event = insert_event(connection, changed, event_type, time=time, event_id=identity, detail=detail)
             if delivery is not None:
                 connection.execute(deliveries.insert(), delivery_values(delivery))

@@ -24,6 +24,10 @@ class EventType(enum.Enum):
     RECORDING_EXPIRED = "recording.expired"
     WEBHOOK_DELIVERED = "webhook.delivered"
     WEBHOOK_FAILED = "webhook.failed"
+    LEG_JOINED = "leg.joined"
+    LEG_LEFT = "leg.left"
+    LEG_MUTED = "leg.muted"
+    LEG_UNMUTED = "leg.unmuted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,15 @@ class KeyPress:
 
 
 @dataclass(frozen=True, slots=True)
+class LegChange:
+    """A leg that came, went, or was muted or unmuted, at a recording frame."""
+
+    leg_id: str
+    frame: int
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One fact.
 
@@ -63,4 +76,5 @@ class Event:
     recording: Recording
     key_press: KeyPress | None = None
     delivery: Delivery | None = None
+    leg: LegChange | None = None
     position: int = 0

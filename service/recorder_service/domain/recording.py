@@ -52,6 +52,7 @@ class LegRole(enum.Enum):
 
     CALLER = "caller"
     CALLEE = "callee"
+    PARTICIPANT = "participant"
 
 
 class PauseMode(enum.Enum):
@@ -62,11 +63,30 @@ class PauseMode(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class MutedInterval:
+    """A time during which a leg was muted, in recording frames; `end_frame` is None while it lasts."""
+
+    start_frame: int
+    end_frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegStay:
+    """One time that a leg was in a conference, in recording frames; `left_frame` is None while it is there."""
+
+    joined_frame: int
+    left_frame: int | None = None
+    muted: tuple[MutedInterval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedLeg:
     """A leg, where it went, and what was received of it. Frame counts are in the leg's own rate.
 
     Attributes:
         encoding: Name of the contract's encoding without prefix: LINEAR16, MULAW, ALAW.
+        stays: When it was in a conference; None in a call.
+        drift_ppb: By how many parts in 10**9 its sender's clock runs fast; None where that is not known.
     """
 
     leg_id: str
@@ -80,6 +100,23 @@ class RecordedLeg:
     repeated_frames: int = 0
     first_frame: int = 0
     end_frame: int = 0
+    stays: tuple[LegStay, ...] | None = None
+    drift_ppb: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceFacts:
+    """What a recording keeps of its conference, so that the conference can go on after a restart.
+
+    Attributes:
+        name: Unique among the application's conferences while it lives.
+        on_demand: Whether recordings are started by request only.
+        began_frame: Where the recording began, in frames at 16 kHz since the conference did.
+    """
+
+    name: str
+    on_demand: bool = False
+    began_frame: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +188,4 @@ class Recording:
     failure: str = ""
     node_id: str = ""
     event_count: int = 0
+    conference: ConferenceFacts | None = None

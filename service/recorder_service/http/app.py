@@ -6,15 +6,16 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.downloads import Downloads
 from recorder_service.http.health import Probe, health_routes
 from recorder_service.http.metrics import metrics_route
 from recorder_service.http.problems import exception_handlers
 
 
-def create_download_app(downloads: Downloads) -> Starlette:
-    """Make the application that faces the outside: files and nothing else."""
-    return _application(downloads.routes())
+def create_public_app(downloads: Downloads, conversations: Conversations) -> Starlette:
+    """Make the application that faces the outside: files, and the recording of conversations."""
+    return _application([*downloads.routes(), *conversations.routes()])
 
 
 def create_operations_app(

@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from recorder_service.domain.options import FileFormat
 from recorder_service.domain.recording import Recording, RecordingFile, RecordingState
-from recorder_service.errors import Damaged, Forbidden, NotFound, Reason, RecorderError, Unauthenticated
+from recorder_service.errors import Damaged, NotFound, Reason, RecorderError
+from recorder_service.http.authorisation import Authorisation
 from recorder_service.http.body import BodySource, DownloadMeter, FileBody
 from recorder_service.http.preconditions import Precondition, Validators, evaluate, range_applies
 from recorder_service.http.problems import SAFE_HEADERS
@@ -25,32 +26,6 @@ CONTENT_TYPES = {FileFormat.MP3: "audio/mpeg", FileFormat.WAV: "audio/wav"}
 FILE_PATHS = ("/v1/files/{file_id:path}", "/v3/files/{file_id:path}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _REMOVED = {RecordingState.DELETED, RecordingState.EXPIRED}
-
-
-class Caller(Protocol):
-    """Whoever a token belongs to."""
-
-    @property
-    def application_id(self) -> UUID | None:
-        """The application, or None for the admin."""
-
-    @property
-    def admin(self) -> bool:
-        """Whether everything is open."""
-
-    def permits(self, path: str, method: str, /) -> bool:
-        """Say whether the token itself is limited to other paths or methods."""
-
-
-class TokenVerifier(Protocol):
-    """Tells who sends a request."""
-
-    async def verify(self, authorization: str | None, /) -> Caller:
-        """Check the value of the `Authorization` header.
-
-        Raises:
-            Unauthenticated: It is missing, or no good.
-        """
 
 
 class FileCatalog(Protocol):
@@ -103,13 +78,13 @@ class Downloads:
 
     def __init__(
         self,
-        tokens: TokenVerifier,
+        authorisation: Authorisation,
         catalog: FileCatalog,
         store: StoredFiles,
         meter: DownloadMeter,
         limits: DownloadLimits,
     ) -> None:
-        self._tokens = tokens
+        self._authorisation = authorisation
         self._catalog = catalog
         self._store = store
         self._meter = meter
@@ -134,7 +109,7 @@ class Downloads:
             NotFound: FILE_NOT_FOUND (404) or, for a file of one's own that was removed, FILE_EXPIRED (410).
             HTTPException: 412 or 416: a condition or the range of the request cannot be met.
         """
-        owner = await self._authorised(request)
+        owner = await self._authorisation.check(request)
         recording, file = await self._find(request.path_params["file_id"], owner)
         validators = Validators.of(file.sha256, recording.available_time or recording.end_time or recording.start_time)
         headers = _headers(validators)
@@ -154,22 +129,6 @@ class Downloads:
         if isinstance(wanted, ByteRange):
             headers["Content-Range"] = part.content_range(file.size_bytes)
         return self._body(file, part, owner, headers)
-
-    async def _authorised(self, request: Request) -> UUID | None:
-        """Return whose files the caller may see; None stands for everybody's."""
-        values = request.headers.getlist("authorization")
-        if len(values) > 1:
-            raise Unauthenticated(Reason.INVALID_TOKEN, "Authorization is given more than once: send one token")
-        caller = await self._tokens.verify(values[0] if values else None)
-        path = request.scope["path"]
-        # HEAD tells less than GET, so a token for GET opens it too.
-        if not any(caller.permits(path, method) for method in {request.method, "GET"}):
-            raise Forbidden(Reason.NOT_PERMITTED, "the acl of the token does not cover this path")
-        if caller.admin:
-            return None
-        if caller.application_id is None:
-            raise Forbidden(Reason.NOT_PERMITTED, "the token belongs to no application")
-        return caller.application_id
 
     async def _find(self, file_id: str, owner: UUID | None) -> tuple[Recording, RecordingFile]:
         if _UUID.fullmatch(file_id) is None:

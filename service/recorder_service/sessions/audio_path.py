@@ -13,6 +13,7 @@ from typing import Protocol
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import LegFormat, Payload, Pcm
 from recorder_service.audio.rendering import Rendered, Renderer
+from recorder_service.audio.slips import Slip
 from recorder_service.audio.timeline import Block, Timeline
 from recorder_service.audio.tracks import LegStatistics
 
@@ -93,16 +94,33 @@ class _Hold:
     frame: int
 
 
-Step = Block | _CutBegin | _CutEnd | _Hold
-
-
 @dataclass(frozen=True, slots=True)
 class PathLeg:
-    """A leg and the channels of the file it is mixed into."""
+    """A leg, or one stay of a leg, and the channels of the file it is mixed into.
+
+    Attributes:
+        leg_id: The name of its track: no two stays share one.
+    """
 
     leg_id: str
     format: LegFormat
     channels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slip:
+    leg_id: str
+    slip: Slip
+
+
+@dataclass(frozen=True, slots=True)
+class _TakeOut:
+    leg_id: str
+    frame: int
+    payload: Payload
+
+
+Step = Block | PathLeg | _CutBegin | _CutEnd | _Hold | _Slip | _TakeOut
 
 
 class AudioPath:
@@ -122,7 +140,7 @@ class AudioPath:
         gate: Gate | None = None,
     ) -> None:
         """Start at frame 0; nothing is written before the first `run`."""
-        self.legs: Mapping[str, PathLeg] = {leg.leg_id: leg for leg in legs}
+        self._legs: dict[str, PathLeg] = {}
         self.spool = spool
         self._timeline = timeline
         self._renderer = renderer
@@ -131,8 +149,14 @@ class AudioPath:
         self._steps: list[Step] = []
         self._begun = False
         for leg in legs:
+            self._legs[leg.leg_id] = leg
             timeline.add_leg(leg.leg_id, leg.format, joined_frame=0)
             renderer.add_leg(leg.leg_id, leg.format, leg.channels)
+
+    @property
+    def legs(self) -> Mapping[str, PathLeg]:
+        """All legs so far, in the order in which they came."""
+        return self._legs
 
     @property
     def furthest_frame(self) -> int:
@@ -178,6 +202,35 @@ class AudioPath:
         # Range was checked against the clock, which a replay does not have: it must not be judged twice.
         self._timeline.place(leg_id, start_frame, payload, now_frame=_ALWAYS_FRAME)
         self._collect()
+
+    def add_leg(self, leg: PathLeg, joined_frame: int) -> None:
+        """Let a leg in, at a recording frame."""
+        self._legs[leg.leg_id] = leg
+        self._steps.append(leg)
+        self._timeline.add_leg(leg.leg_id, leg.format, joined_frame=joined_frame)
+        self._collect()
+
+    def end_leg(self, leg_id: str, left_frame: int) -> None:
+        """Wait for a leg no more; nothing is missing of it from a recording frame on."""
+        self._timeline.end_leg(leg_id, left_frame)
+        self._collect()
+
+    def hold_leg(self, leg_id: str, *, held: bool) -> None:
+        """Wait for a leg however late it is, or no longer than for others."""
+        self._timeline.hold_leg(leg_id, held=held)
+        self._collect()
+
+    def leg_end(self, leg_id: str) -> int:
+        """Say where a leg's audio ends, in its own rate; 0 where there is none."""
+        return self._timeline.end_frame(leg_id)
+
+    def slip(self, leg_id: str, frame: int, by_frames: int) -> None:
+        """Smooth the place at which a leg is moved, both in leg frames."""
+        self._steps.append(_Slip(leg_id, Slip(frame, by_frames)))
+
+    def take_out(self, leg_id: str, frame: int, payload: Payload) -> None:
+        """Note what a slip at a leg frame left no room for."""
+        self._steps.append(_TakeOut(leg_id, frame, payload))
 
     def advance(self, frame: int) -> None:
         """Note that media time reached a recording frame and will not wait for audio before it."""
@@ -230,6 +283,8 @@ class AudioPath:
                         self._gate.hold(frame)
                 case Block():
                     self._write(self._renderer.render(step))
+                case _:
+                    self._prepare(step)
 
     def complete(self, end_frame: int) -> Finished:
         """Render up to the end and return what the file still lacks.
@@ -255,6 +310,15 @@ class AudioPath:
     def release(self) -> None:
         """Give up encoder, resamplers and buffers: nothing but `legs` may be used any more."""
         del self._encoder, self._renderer, self._timeline, self._gate
+
+    def _prepare(self, step: PathLeg | _Slip | _TakeOut) -> None:
+        match step:
+            case PathLeg(leg_id, leg_format, channels):
+                self._renderer.add_leg(leg_id, leg_format, channels)
+            case _Slip(leg_id, slip):
+                self._renderer.slip(leg_id, slip)
+            case _TakeOut(leg_id, frame, payload):
+                self._renderer.take_out(leg_id, frame, payload)
 
     def _collect(self) -> None:
         if self._timeline.closed_blocks:

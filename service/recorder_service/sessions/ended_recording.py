@@ -1,6 +1,6 @@
 """What is known of a recording the moment it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ def ended_recording(
     reason: StopReason,
     end_frame: int,
     *,
-    heard: Mapping[str, LegStatistics],
+    legs: tuple[RecordedLeg, ...],
     pauses: tuple[PauseInterval, ...],
     damage: tuple[FrameInterval, ...],
 ) -> Recording:
@@ -31,7 +31,7 @@ def ended_recording(
         recording: As it ran.
         reason: What ended it.
         end_frame: Where, in recording frames.
-        heard: What was received of each leg.
+        legs: The legs, with what was received of each.
         pauses: When audio was not kept.
         damage: What the journal lost.
     """
@@ -44,8 +44,13 @@ def ended_recording(
         end_time=min(datetime.now(UTC), ends),
         pauses=pauses,
         damage=damage,
-        legs=tuple(_summed_up(leg, heard[leg.leg_id]) for leg in recording.legs),
+        legs=legs,
     )
+
+
+def summed_up(legs: Sequence[RecordedLeg], heard: Mapping[str, LegStatistics]) -> tuple[RecordedLeg, ...]:
+    """Return the legs of a call with what was received of each."""
+    return tuple(_summed_up(leg, heard[leg.leg_id]) for leg in legs)
 
 
 def _summed_up(leg: RecordedLeg, heard: LegStatistics) -> RecordedLeg:

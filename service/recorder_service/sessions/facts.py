@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID, uuid5
 
 from recorder_service.domain.delivery import Delivery
-from recorder_service.domain.event import Event, EventType, KeyPress
+from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.persistence import persist
 
@@ -22,6 +22,7 @@ class RecordingCatalog(Protocol):
         expect: frozenset[RecordingState],
         time: datetime,
         event_id: UUID | None = None,
+        leg: LegChange | None = None,
         delivery: Delivery | None = None,
     ) -> Event:
         """Commit a new state, its event and its webhook together; an event id that is known changes nothing."""
@@ -69,6 +70,7 @@ class Facts:
         fact: str,
         *,
         expect: frozenset[RecordingState],
+        leg: LegChange | None = None,
         delivery: Delivery | None = None,
     ) -> Event:
         """Tell a new state, after all facts before it, and return the event."""
@@ -76,15 +78,16 @@ class Facts:
 
         async def tell() -> Event:
             return await self._catalog.change(
-                recording, event_type, expect=expect, time=time, event_id=identity, delivery=delivery
+                recording, event_type, expect=expect, time=time, event_id=identity, leg=leg, delivery=delivery
             )
 
         async with self._turn:
             return await persist(tell, "catalog_away", self._recording_id)
 
-    async def pressed(self, key_press: KeyPress, sequence: int) -> None:
+    async def pressed(self, key_press: KeyPress, sequence: int, feed: int = 0) -> None:
         """Tell a key press, after all facts before it."""
-        time, identity = datetime.now(UTC), event_id(self._recording_id, f"dtmf:{sequence}")
+        fact = f"dtmf:{feed}:{sequence}" if feed else f"dtmf:{sequence}"
+        time, identity = datetime.now(UTC), event_id(self._recording_id, fact)
 
         async def tell() -> None:
             await self._catalog.append_event(

@@ -10,6 +10,7 @@ from recorder_service.errors import Conflict, Reason, RecorderError
 from recorder_service.sessions.acknowledgements import Acknowledgements
 from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.notices import Notice, Outlet, Stopped
+from recorder_service.sessions.pace import Brake, Pace
 
 log = structlog.get_logger(__name__)
 
@@ -21,19 +22,37 @@ class Feed:
 
     Attributes:
         acks: What was received and is acknowledged on this feed.
+        on_lost: Called when no stream came in time.
+        number: Its number among the feeds of a recording: 0 in a call.
     """
 
     def __init__(
-        self, recording_id: UUID, journal: Journal, *, resume_window_s: float, on_lost: Callable[[], object]
+        self,
+        identity: UUID,
+        journal: Journal,
+        *,
+        resume_window_s: float,
+        on_lost: Callable[[], object] = lambda: None,
+        number: int = 0,
     ) -> None:
-        """Start without a stream; `on_lost` is called when none came within the window."""
+        """Start without a stream.
+
+        Args:
+            identity: The id that a stream resumes by: the recording's in a call, else the stream's own.
+            journal: Says what is durable.
+            resume_window_s: How long a stream is waited for.
+            on_lost: Called when none came in time.
+            number: Its number among the feeds of a recording.
+        """
         self.acks = Acknowledgements(journal)
-        self._recording_id = recording_id
+        self.on_lost = on_lost
+        self.number = number
+        self._identity = identity
         self._resume_window_s = resume_window_s
-        self._on_lost = on_lost
         self._outlet: Outlet | None = None
         self._greeting: Notice | None = None
         self._stopped: Stopped | None = None
+        self._pace: Pace | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -47,7 +66,7 @@ class Feed:
 
     def attach(self, outlet: Outlet, ack_interval_s: float) -> None:
         """Take a stream; one that was there is ended with STREAM_REPLACED."""
-        self.fail(Conflict(Reason.STREAM_REPLACED, f"another stream resumed recording {self._recording_id}"))
+        self.fail(Conflict(Reason.STREAM_REPLACED, f"another stream resumed {self._identity}"))
         self.stop_waiting()
         self._outlet = outlet
         self.acks.attach(outlet, ack_interval_s)
@@ -55,6 +74,14 @@ class Feed:
             outlet.send(self._greeting)
         if self._stopped is not None:
             outlet.send(self._stopped)
+
+    def measure(self, brake: Brake, frame: int) -> None:
+        """Judge from now on how fast the stream is, which has brought audio up to a recording frame."""
+        self._pace = Pace(brake, frame, self.acks.next_sequence)
+
+    def wait_s(self, frame: int) -> float:
+        """Say how long a stream that has brought audio up to a recording frame waits before its next message."""
+        return 0.0 if self._pace is None else self._pace.wait_s(frame, self.acks.next_sequence)
 
     def detach(self, outlet: Outlet) -> bool:
         """Note that a stream is gone; False if another one has taken its place already."""
@@ -67,13 +94,18 @@ class Feed:
     def wait(self) -> None:
         """Give a stream its time to come."""
         self.stop_waiting()
-        self._timer = asyncio.get_running_loop().call_later(self._resume_window_s, self._on_lost)
+        self._timer = asyncio.get_running_loop().call_later(self._resume_window_s, self._lost)
 
     def stop_waiting(self) -> None:
         """Wait for no stream any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def begin(self, notice: Notice) -> None:
+        """Tell that another recording begins."""
+        self._stopped = None
+        self.notify(notice)
 
     def stopped(self, notice: Stopped) -> None:
         """Tell the end, also to a stream that comes later."""
@@ -89,3 +121,7 @@ class Feed:
         """End the stream, if there is one, with an error; the recording goes on."""
         if self._outlet is not None:
             self._outlet.fail(error)
+
+    def _lost(self) -> None:
+        self._timer = None
+        self.on_lost()

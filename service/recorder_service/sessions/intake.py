@@ -7,8 +7,10 @@ from recorder_service.audio.timeline import MAX_GAP_FRAMES
 from recorder_service.errors import BadInput, Reason
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.entries import Chunk
+from recorder_service.sessions.leg import Leg
 from recorder_service.sessions.media_clock import MediaClock
 from recorder_service.sessions.pauses import Pauses
+from recorder_service.sessions.roster import Roster
 
 MAX_CHUNK_BYTES = 64 * 1024
 MAX_CHUNKS = 64
@@ -37,16 +39,16 @@ class Intake:
         dropped_frame: How far audio reached that pauses dropped, in recording frames: it tells the time all the same.
     """
 
-    def __init__(self, path: AudioPath, pauses: Pauses, clock: MediaClock) -> None:
-        """Check against the legs of `path`, the `pauses` and the `clock`."""
+    def __init__(self, path: AudioPath, roster: Roster, pauses: Pauses, clock: MediaClock) -> None:
+        """Check against the legs of `roster`, which are those of `path`, the `pauses` and the `clock`."""
         self._path = path
+        self._roster = roster
         self._pauses = pauses
         self._clock = clock
         self.dropped_frame = 0
-        self._leg_index = {leg_id: index for index, leg_id in enumerate(path.legs)}
 
-    def audio(self, chunks: Sequence[AudioChunk]) -> list[Chunk]:
-        """Return what may be kept of one message; empty if all of it falls into a pause.
+    def audio(self, chunks: Sequence[AudioChunk], feed: int = 0) -> list[Chunk]:
+        """Return what may be kept of one message of a stream; empty if all of it falls into a pause.
 
         Raises:
             BadInput: INVALID_MESSAGE, INVALID_FIELD, UNKNOWN_LEG, PARTIAL_FRAME or FRAME_OUT_OF_RANGE.
@@ -55,15 +57,16 @@ class Intake:
             message = f"audio holds {len(chunks)} chunks; send 1 to {MAX_CHUNKS} in a message"
             raise BadInput(Reason.INVALID_MESSAGE, message, field="audio.chunks", value=len(chunks))
         now_frame = self._clock.now_frame()
-        for chunk in chunks:
+        legs = [self._leg(feed, chunk.leg_id, "audio.chunks.leg_id") for chunk in chunks]
+        for leg, chunk in zip(legs, chunks, strict=True):
             size_bytes = len(chunk.payload)
             if size_bytes > MAX_CHUNK_BYTES:
                 message = f"payload has {size_bytes} bytes; send at most {MAX_CHUNK_BYTES} in a chunk"
                 raise BadInput(Reason.INVALID_FIELD, message, field="audio.chunks.payload", value=size_bytes)
-            self._check_place(chunk, size_bytes, now_frame)
-        if self._pauses.intervals:
-            return self._outside_pauses(chunks)
-        return [Chunk(self._leg_index[chunk.leg_id], chunk.start_frame, chunk.payload) for chunk in chunks]
+            self._check_place(leg, chunk.start_frame, size_bytes, now_frame)
+        if self._pauses.intervals or any(leg.mutes.intervals for leg in legs):
+            return self._outside_pauses(legs, chunks)
+        return [Chunk(leg.index, chunk.start_frame, chunk.payload) for leg, chunk in zip(legs, chunks, strict=True)]
 
     def check_frame(self, frame: int, field: str) -> None:
         """Refuse a position in recording frames that lies before the recording or too far ahead of it.
@@ -78,33 +81,49 @@ class Intake:
             )
             raise BadInput(Reason.FRAME_OUT_OF_RANGE, message, field=field, value=frame)
 
-    def recording_frame(self, leg_id: str, frame: int) -> int:
+    def recording_frame(self, leg_id: str, frame: int, feed: int = 0) -> int:
         """Turn a position in a leg's own rate into one of the recording.
 
         Raises:
             BadInput: UNKNOWN_LEG or FRAME_OUT_OF_RANGE.
         """
+        leg = self._leg(feed, leg_id, "dtmf.leg_id")
         try:
-            self._path.check(leg_id, frame, 0, self._clock.now_frame())
+            self._check(leg, frame, 0, self._clock.now_frame())
         except BadInput as error:
-            error.details["field"] = "dtmf.leg_id" if error.reason is Reason.UNKNOWN_LEG else "dtmf.frame"
+            error.details["field"] = "dtmf.frame"
             raise
-        return self._path.legs[leg_id].format.recording_frame(frame)
+        return leg.recording_frame(frame)
 
-    def _check_place(self, chunk: AudioChunk, size_bytes: int, now_frame: int) -> None:
+    def _leg(self, feed: int, leg_id: str, field: str) -> Leg:
         try:
-            self._path.check(chunk.leg_id, chunk.start_frame, size_bytes, now_frame)
+            return self._roster.find(feed, leg_id)
+        except BadInput as error:
+            error.details["field"] = field
+            raise
+
+    def _check_place(self, leg: Leg, start_frame: int, size_bytes: int, now_frame: int) -> None:
+        try:
+            self._check(leg, start_frame, size_bytes, now_frame)
         except BadInput as error:
             error.details["field"] = f"audio.chunks.{error.details['field']}"
             raise
 
-    def _outside_pauses(self, chunks: Sequence[AudioChunk]) -> list[Chunk]:
+    def _check(self, leg: Leg, start_frame: int, size_bytes: int, now_frame: int) -> None:
+        if not leg.moved or start_frame < 0:
+            self._path.check(leg.track, start_frame, size_bytes, now_frame)
+            return
+        # What a stream sent before the recording began is no fault of its sender.
+        self._path.check(leg.track, max(0, leg.place(start_frame)), size_bytes, now_frame)
+
+    def _outside_pauses(self, legs: Sequence[Leg], chunks: Sequence[AudioChunk]) -> list[Chunk]:
         kept = []
-        for chunk in chunks:
-            leg_format = self._path.legs[chunk.leg_id].format
-            end_frame = chunk.start_frame + leg_format.frame_count(len(chunk.payload))
-            self.dropped_frame = max(self.dropped_frame, leg_format.recording_frame(end_frame))
+        for leg, chunk in zip(legs, chunks, strict=True):
+            place = leg.place(chunk.start_frame)
+            end_frame = place + leg.format.frame_count(len(chunk.payload))
+            self.dropped_frame = max(self.dropped_frame, leg.format.recording_frame(end_frame))
             self._clock.saw(self.dropped_frame)
-            parts = self._pauses.keep(leg_format, chunk.start_frame, chunk.payload)
-            kept += [Chunk(self._leg_index[chunk.leg_id], start, payload) for start, payload in parts]
+            for start, part in self._pauses.keep(leg.format, place, chunk.payload):
+                for at, payload in leg.mutes.keep(leg.format, start, part):
+                    kept.append(Chunk(leg.index, chunk.start_frame + at - place, payload))
         return kept

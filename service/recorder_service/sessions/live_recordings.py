@@ -13,7 +13,7 @@ import structlog
 from recorder_service.domain.application import Application
 from recorder_service.domain.event import Event
 from recorder_service.domain.owner import check_owner
-from recorder_service.domain.recording import PauseMode, Recording, RecordingState, StopReason
+from recorder_service.domain.recording import PauseMode, Recording, RecordingKind, RecordingState, StopReason
 from recorder_service.errors import Conflict, NotFound, Overloaded, Reason, Unavailable
 from recorder_service.journal.replay import Entry, Hole
 from recorder_service.sessions import entries
@@ -143,8 +143,7 @@ class LiveRecordings:
             Conflict: RECORDING_NOT_LIVE.
             Elsewhere: Another node has it.
         """
-        if self._admission.draining:
-            raise going_down()
+        self.check_open()
         live = self.find(recording_id, application_id)
         if live is not None:
             return live
@@ -155,6 +154,15 @@ class LiveRecordings:
             f"recording {recording_id} is {recording.state.value}: it takes no more audio",
             details={"state": recording.state.value},
         )
+
+    def check_open(self) -> None:
+        """Refuse everything new while the node goes down.
+
+        Raises:
+            Unavailable: DRAINING.
+        """
+        if self._admission.draining:
+            raise going_down()
 
     async def stop(self, recording_id: UUID, application_id: UUID | None) -> Recording:
         """End a recording and return it; one that has ended is returned as it is.
@@ -222,7 +230,7 @@ class LiveRecordings:
         """Take no more recordings and ask the senders to come back elsewhere."""
         self._admission.drain()
         for live in self:
-            live.feed.notify(Drain(retry_after_s))
+            live.notify(Drain(retry_after_s))
 
     async def wait_idle(self) -> None:
         """Wait until no recording has a stream or is being finished; those that wait for a stream do not count."""
@@ -303,9 +311,10 @@ class LiveRecordings:
             live.discard()
             raise
         self._live[recording.recording_id] = live
-        live.await_stream()
-        if beep := start_beep(recording):
-            live.feed.greet(beep)
+        if recording.kind is RecordingKind.CALL:
+            live.await_stream()
+            if beep := start_beep(recording):
+                live.feed.greet(beep)
         await self._journal.wait_durable(live.begin(), _BEGIN_TIMEOUT_S)
         return live
 

@@ -1,7 +1,8 @@
 """What a live recording tells the stream that feeds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 from recorder_service.domain.recording import Recording, StopReason
 from recorder_service.errors import RecorderError
@@ -29,6 +30,7 @@ class Stopped:
 
     reason: StopReason
     frame: int
+    recording_id: UUID | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,21 @@ class Drain:
     retry_after_s: float
 
 
-Notice = Ack | Play | Stopped | Completed | Drain
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A recording of the conference has begun."""
+
+    recording: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The stream is over, and with it perhaps the conference."""
+
+    conference_ended: bool
+
+
+Notice = Ack | Play | Stopped | Completed | Drain | Started | Ended
 
 
 class Outlet(Protocol):

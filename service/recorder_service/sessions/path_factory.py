@@ -12,7 +12,7 @@ from recorder_service.audio.timeline import BLOCK_FRAMES, LATE_FRAMES, Timeline
 from recorder_service.audio.tones import BEEP_DURATION_MS, beep
 from recorder_service.audio.wav import WavEncoder
 from recorder_service.domain.options import FileFormat
-from recorder_service.domain.recording import LegRole, RecordedLeg, Recording
+from recorder_service.domain.recording import LegRole, RecordedLeg, Recording, RecordingKind
 from recorder_service.sessions.audio_path import AudioPath, Encoder, PathLeg, Spool, SpooledFile
 from recorder_service.sessions.notices import Play
 from recorder_service.sessions.stop_rules import StopRules
@@ -20,6 +20,9 @@ from recorder_service.sessions.stop_rules import StopRules
 # A recording that waits for silence has to notice it soon: shorter blocks, less patience with a leg that sends nothing.
 _ATTENTIVE_BLOCK_FRAMES = RECORDING_RATE_HZ // 5
 _ATTENTIVE_LATE_FRAMES = RECORDING_RATE_HZ
+# A sender whose line died without a word is found out within 20 s; until then the others' audio must not close the
+# blocks that its own, sent again, belongs to.
+_CONFERENCE_LATE_FRAMES = 25 * RECORDING_RATE_HZ
 
 
 class Spools(Protocol):
@@ -70,15 +73,28 @@ class PathFactory:
         path = AudioPath(
             timeline=Timeline(
                 block_frames=BLOCK_FRAMES if gate is None else _ATTENTIVE_BLOCK_FRAMES,
-                late_frames=LATE_FRAMES if gate is None else _ATTENTIVE_LATE_FRAMES,
+                late_frames=_late_frames(recording),
             ),
             renderer=renderer,
             encoder=_encoder(recording),
             spool=self._spools.create(recording.recording_id),
-            legs=[PathLeg(leg.leg_id, leg_format(leg), (leg.channel,)) for leg in recording.legs],
+            legs=_legs(recording),
             gate=gate,
         )
         return BuiltPath(path, rules)
+
+
+def _late_frames(recording: Recording) -> int:
+    if recording.kind is RecordingKind.CONFERENCE:
+        return _CONFERENCE_LATE_FRAMES
+    return LATE_FRAMES if recording.options.end_on_silence_s is None else _ATTENTIVE_LATE_FRAMES
+
+
+def _legs(recording: Recording) -> list[PathLeg]:
+    """Give the legs that are there from the begin; those of a conference come and go as the journal says."""
+    if recording.kind is RecordingKind.CONFERENCE:
+        return []
+    return [PathLeg(leg.leg_id, leg_format(leg), (leg.channel,)) for leg in recording.legs]
 
 
 def leg_format(leg: RecordedLeg) -> LegFormat:
@@ -86,13 +102,17 @@ def leg_format(leg: RecordedLeg) -> LegFormat:
     return LegFormat(Encoding[leg.encoding], leg.sample_rate_hz)
 
 
+def leg_beep(leg_id: str, encoded: LegFormat, position: int) -> Play:
+    """Return the beep for a leg's ear, at a position of its own."""
+    return Play(leg_id, position, encoded.encode(beep(sample_rate_hz=encoded.sample_rate_hz)))
+
+
 def start_beep(recording: Recording) -> Play | None:
     """Return the beep for the caller's ear, if the recording begins with one."""
     if not recording.options.beep_start:
         return None
     caller = next(leg for leg in recording.legs if leg.role is LegRole.CALLER)
-    payload = leg_format(caller).encode(beep(sample_rate_hz=caller.sample_rate_hz))
-    return Play(caller.leg_id, 0, payload)
+    return leg_beep(caller.leg_id, leg_format(caller), 0)
 
 
 def _encoder(recording: Recording) -> Encoder:

@@ -10,8 +10,11 @@ from recorder_service.domain.application import Application, ApplicationKey
 from recorder_service.domain.delivery import Delivery, DeliveryState
 from recorder_service.domain.options import EncoderOptions, FileFormat, HttpMethod, RecordOptions, Transcription
 from recorder_service.domain.recording import (
+    ConferenceFacts,
     FrameInterval,
     LegRole,
+    LegStay,
+    MutedInterval,
     PauseInterval,
     PauseMode,
     RecordedLeg,
@@ -107,7 +110,11 @@ def a_full_recording() -> Recording:
         transcription=Transcription("en-GB", "https://example.com/t", HttpMethod.POST, sentiment_analysis=True),
     )
     base = a_recording(uuid.uuid4(), options=options, encoder=EncoderOptions(32, 5), event_count=4)
-    return completed(base, failure="none")
+    stay = LegStay(0, 900, (MutedInterval(5, 7), MutedInterval(9)))
+    legs = (replace(base.legs[0], stays=(stay, LegStay(950)), drift_ppb=-12_345), *base.legs[1:])
+    return completed(
+        replace(base, legs=legs, conference=ConferenceFacts("weekly", on_demand=True, began_frame=7)), failure="none"
+    )
 
 
 def a_delivery(recording: Recording, event_id: UUID | None = None, **changes: Any) -> Delivery:

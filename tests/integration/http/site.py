@@ -18,8 +18,10 @@ from recorder_service.access.principal import ADMIN, Principal, parse_acl
 from recorder_service.domain.options import EncoderOptions, FileFormat, RecordOptions
 from recorder_service.domain.recording import Recording, RecordingFile, RecordingKind, RecordingState
 from recorder_service.errors import NotFound, Reason, Unauthenticated
-from recorder_service.http.app import create_download_app
+from recorder_service.http.app import create_public_app
+from recorder_service.http.authorisation import Authorisation
 from recorder_service.http.body import DownloadOutcome
+from recorder_service.http.conversations import Conversations
 from recorder_service.http.downloads import DownloadLimits, Downloads
 from recorder_service.http.server import HttpServer, ServerLimits
 from recorder_service.storage.directory import DirectoryStore
@@ -207,8 +209,11 @@ async def running_site(
     """Run a site on a free port."""
     store, catalog, meter = WatchedStore(root / "store"), Catalog(), Meter()
     await store.check()
-    downloads = Downloads(Tokens(), catalog, store, meter, limits or DownloadLimits())
-    server = HttpServer(create_download_app(downloads), "127.0.0.1", 0, limits=server_limits)
+    authorisation = Authorisation(Tokens())
+    downloads = Downloads(authorisation, catalog, store, meter, limits or DownloadLimits())
+    server = HttpServer(
+        create_public_app(downloads, Conversations(authorisation)), "127.0.0.1", 0, limits=server_limits
+    )
     async with server:
         yield Site(root, store, catalog, meter, downloads, server)
     await store.aclose()

@@ -27,8 +27,9 @@ from recorder_service.domain.options import FileFormat
 from recorder_service.domain.recording import RecordingFile, RecordingState
 from recorder_service.error_table import ERROR_TABLE
 from recorder_service.errors import Reason
+from recorder_service.http.authorisation import TokenVerifier
 from recorder_service.http.body import DownloadOutcome
-from recorder_service.http.downloads import DownloadLimits, TokenVerifier
+from recorder_service.http.downloads import DownloadLimits
 
 DATA = random.Random(1).randbytes(SMALL_BYTES)
 LARGE = random.Random(2).randbytes(1 << 20) * (LARGE_BYTES >> 20)

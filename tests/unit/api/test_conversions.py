@@ -51,7 +51,7 @@ def test_every_value_has_its_number_and_every_number_but_zero_its_value(
 
 @pytest.mark.parametrize(
     "table",
-    [conversions.FILE_FORMATS, conversions.HTTP_METHODS, conversions.PAUSE_MODES, requests._ROLES, requests._ENCODINGS],
+    [conversions.FILE_FORMATS, conversions.HTTP_METHODS, conversions.PAUSE_MODES, requests._ENCODINGS],
 )
 def test_tables_hold_all_values_once(table: dict[Any, Any]) -> None:
     """There and back is the same."""

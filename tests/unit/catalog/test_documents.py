@@ -13,7 +13,7 @@ from recorder_service.catalog.documents import dump, dump_recording, load, load_
 from recorder_service.catalog.event_rows import Detail
 from recorder_service.domain.application import Application
 from recorder_service.domain.delivery import Delivery
-from recorder_service.domain.event import KeyPress
+from recorder_service.domain.event import KeyPress, LegChange
 from recorder_service.domain.options import EncoderOptions, FileFormat, RecordOptions
 from recorder_service.domain.recording import (
     LegRole,
@@ -79,9 +79,11 @@ def test_body_of_any_bytes_comes_back() -> None:
 
 
 def test_detail_comes_back() -> None:
-    """A key press survives, with and without a duration."""
+    """A key press survives, with and without a duration, and so does a leg that came or went."""
     for press in (KeyPress("a", "5", 3), KeyPress("a", "*", 3, 80)):
         assert load(Detail, dump(Detail(key_press=press))) == Detail(key_press=press)
+    change = Detail(leg=LegChange("a", 16_000, 3))
+    assert load(Detail, dump(change)) == change
 
 
 def test_event_count_is_not_in_the_document() -> None:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from tests.unit.journal.building import running
 
 from recorder_service.domain.delivery import Delivery
-from recorder_service.domain.event import Event, EventType, KeyPress
+from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import PauseInterval, RecordedLeg, Recording, RecordingState, StopReason
 from recorder_service.errors import RecorderError
 from recorder_service.finishing.spool import SpoolDirectory
@@ -66,6 +66,7 @@ class MemoryCatalog:
         expect: frozenset[RecordingState],
         time: datetime,
         event_id: UUID | None = None,
+        leg: LegChange | None = None,
         delivery: Delivery | None = None,
     ) -> Event:
         """Keep a change unless it is known."""

@@ -10,10 +10,14 @@ from recorder_service.domain.event import KeyPress
 from recorder_service.domain.recording import PauseMode, StopReason
 from recorder_service.sessions import entries
 from recorder_service.sessions.entries import EntryKind
+from recorder_service.sessions.membership import CloseFeed, Join, Leave, Mute, Observe, OpenFeed, Wait
 
-_sequences = st.integers(0, 2**64 - 1)
+_sequences = st.integers(0, 2**48 - 1)
+_feeds = st.integers(0, 2**16 - 1)
 _frames = st.integers(-(2**63), 2**63 - 1)
 _chunks = st.builds(entries.Chunk, st.integers(0, 2**16 - 1), _frames, st.binary(max_size=200))
+_legs = st.integers(0, 2**16 - 1)
+_names = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=64)
 _presses = st.builds(
     KeyPress,
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=64),
@@ -22,13 +26,20 @@ _presses = st.builds(
     st.none() | st.integers(0, 2**31),
 )
 _entries = st.one_of(
-    st.builds(entries.Audio, _sequences, st.lists(_chunks, max_size=5).map(tuple)),
-    st.builds(entries.Dtmf, _sequences, _presses),
+    st.builds(entries.Audio, _sequences, st.lists(_chunks, max_size=5).map(tuple), _feeds),
+    st.builds(entries.Dtmf, _sequences, _presses, _feeds),
     st.builds(entries.Pause, _sequences, _frames, st.sampled_from(PauseMode)),
     st.builds(entries.Resume, _sequences, _frames),
     st.builds(entries.Stop, _sequences, _frames, st.sampled_from(StopReason)),
     st.builds(entries.Skip, _sequences),
-    st.builds(entries.Advance, _sequences, _frames),
+    st.builds(entries.Advance, _sequences, _frames, _feeds),
+    st.builds(OpenFeed, _sequences, _feeds, st.uuids().map(str), _frames, st.booleans()),
+    st.builds(CloseFeed, _sequences, _feeds),
+    st.builds(Join, _sequences, _feeds, _legs, _names, _names, _frames, _legs, _frames, st.booleans(), st.booleans()),
+    st.builds(Leave, _sequences, _feeds, _legs, _frames),
+    st.builds(Mute, _sequences, _feeds, _legs, _frames, st.booleans()),
+    st.builds(Observe, _sequences, _feeds, _frames, _frames),
+    st.builds(Wait, _sequences, _feeds, st.booleans()),
 )
 
 
@@ -77,7 +88,9 @@ def test_shortened_or_lengthened_entry_is_no_other_entry_in_disguise(entry: entr
 def test_stored_numbers_keep_their_meaning() -> None:
     """A journal written by an older version is read with the same kinds."""
     numbers = {kind.name: kind.value for kind in EntryKind}
-    assert numbers == {"AUDIO": 1, "DTMF": 2, "PAUSE": 3, "RESUME": 4, "STOP": 5, "SKIP": 6, "ADVANCE": 7}
+    assert numbers == {"AUDIO": 1, "DTMF": 2, "PAUSE": 3, "RESUME": 4, "STOP": 5, "SKIP": 6, "ADVANCE": 7} | {
+        "OPEN_FEED": 8, "CLOSE_FEED": 9, "JOIN": 10, "LEAVE": 11, "MUTE": 12, "OBSERVE": 13, "WAIT": 14,
+    }  # fmt: skip
     assert len(get_args(entries.Entry)) == len(EntryKind)
 
 

@@ -15,6 +15,7 @@ from recorder_service.sessions.intake import Intake
 from recorder_service.sessions.media_clock import MediaClock
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.sessions.pauses import Pauses
+from recorder_service.sessions.roster import Roster
 
 HOUR_FRAMES = 3600 * 16_000
 
@@ -49,7 +50,7 @@ def clock() -> MediaClock:
 @pytest.fixture
 def intake(path: AudioPath, pauses: Pauses, clock: MediaClock) -> Intake:
     """The checks."""
-    return Intake(path, pauses, clock)
+    return Intake(path, Roster(a_recording(), path), pauses, clock)
 
 
 def test_chunks_get_the_place_of_their_leg(intake: Intake) -> None:

@@ -199,7 +199,7 @@ async def test_recording_ends_although_the_disk_takes_longer_than_anyone_waits(
         time.sleep(next(slowly, 0.0))
         real(descriptor)
 
-    monkeypatch.setattr("recorder_service.sessions.live_recording._DURABLE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("recorder_service.sessions.ending._DURABLE_TIMEOUT_S", 0.05)
     monkeypatch.setattr("recorder_service.journal.segments.os.fdatasync", slow)
     actor.live.receive_audio(2, [SECOND])
     actor.live.end(StopReason.HANGUP)

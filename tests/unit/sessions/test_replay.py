@@ -95,7 +95,7 @@ async def _act(actor: Actor, step: Step, sequence: int) -> bool:
         case "key":
             live.receive_key(sequence, KeyPress("caller", values[0], values[1]))
         case "advance":
-            while not live._queue.idle:  # noqa: ASYNC110 - a thread's
+            while not live._parts.queue.idle:  # noqa: ASYNC110 - a thread's
                 await asyncio.sleep(0.001)
             if live.ending is None:
                 live._settle_silence(values[0])

@@ -55,6 +55,14 @@ const (
 	EventType_EVENT_TYPE_WEBHOOK_DELIVERED EventType = 11
 	// The record event could not be delivered; no more tries unless asked for by Redeliver.
 	EventType_EVENT_TYPE_WEBHOOK_FAILED EventType = 12
+	// A leg joined the conference, or was there when the recording began.
+	EventType_EVENT_TYPE_LEG_JOINED EventType = 13
+	// A leg left the conference.
+	EventType_EVENT_TYPE_LEG_LEFT EventType = 14
+	// A leg was muted.
+	EventType_EVENT_TYPE_LEG_MUTED EventType = 15
+	// A leg was unmuted.
+	EventType_EVENT_TYPE_LEG_UNMUTED EventType = 16
 )
 
 // Enum value maps for EventType.
@@ -73,6 +81,10 @@ var (
 		10: "EVENT_TYPE_RECORDING_EXPIRED",
 		11: "EVENT_TYPE_WEBHOOK_DELIVERED",
 		12: "EVENT_TYPE_WEBHOOK_FAILED",
+		13: "EVENT_TYPE_LEG_JOINED",
+		14: "EVENT_TYPE_LEG_LEFT",
+		15: "EVENT_TYPE_LEG_MUTED",
+		16: "EVENT_TYPE_LEG_UNMUTED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED":         0,
@@ -88,6 +100,10 @@ var (
 		"EVENT_TYPE_RECORDING_EXPIRED":   10,
 		"EVENT_TYPE_WEBHOOK_DELIVERED":   11,
 		"EVENT_TYPE_WEBHOOK_FAILED":      12,
+		"EVENT_TYPE_LEG_JOINED":          13,
+		"EVENT_TYPE_LEG_LEFT":            14,
+		"EVENT_TYPE_LEG_MUTED":           15,
+		"EVENT_TYPE_LEG_UNMUTED":         16,
 	}
 )
 
@@ -141,6 +157,7 @@ type Event struct {
 	//
 	//	*Event_Dtmf
 	//	*Event_Delivery
+	//	*Event_Leg
 	Detail        isEvent_Detail `protobuf_oneof:"detail"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -250,6 +267,15 @@ func (x *Event) GetDelivery() *Delivery {
 	return nil
 }
 
+func (x *Event) GetLeg() *LegDetail {
+	if x != nil {
+		if x, ok := x.Detail.(*Event_Leg); ok {
+			return x.Leg
+		}
+	}
+	return nil
+}
+
 type isEvent_Detail interface {
 	isEvent_Detail()
 }
@@ -264,9 +290,16 @@ type Event_Delivery struct {
 	Delivery *Delivery `protobuf:"bytes,9,opt,name=delivery,proto3,oneof"`
 }
 
+type Event_Leg struct {
+	// For LEG_JOINED, LEG_LEFT, LEG_MUTED and LEG_UNMUTED.
+	Leg *LegDetail `protobuf:"bytes,10,opt,name=leg,proto3,oneof"`
+}
+
 func (*Event_Dtmf) isEvent_Detail() {}
 
 func (*Event_Delivery) isEvent_Detail() {}
+
+func (*Event_Leg) isEvent_Detail() {}
 
 // DtmfDetail is a key press.
 type DtmfDetail struct {
@@ -341,11 +374,75 @@ func (x *DtmfDetail) GetDuration() *durationpb.Duration {
 	return nil
 }
 
+// LegDetail is a leg that came, went, or was muted or unmuted.
+type LegDetail struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leg.
+	LegId string `protobuf:"bytes,1,opt,name=leg_id,json=legId,proto3" json:"leg_id,omitempty"`
+	// Where, in recording frames.
+	Frame int64 `protobuf:"varint,2,opt,name=frame,proto3" json:"frame,omitempty"`
+	// Its channel in the file, from 0.
+	Channel       uint32 `protobuf:"varint,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LegDetail) Reset() {
+	*x = LegDetail{}
+	mi := &file_recorder_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LegDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LegDetail) ProtoMessage() {}
+
+func (x *LegDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LegDetail.ProtoReflect.Descriptor instead.
+func (*LegDetail) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LegDetail) GetLegId() string {
+	if x != nil {
+		return x.LegId
+	}
+	return ""
+}
+
+func (x *LegDetail) GetFrame() int64 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *LegDetail) GetChannel() uint32 {
+	if x != nil {
+		return x.Channel
+	}
+	return 0
+}
+
 var File_recorder_v1_event_proto protoreflect.FileDescriptor
 
 const file_recorder_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17recorder/v1/event.proto\x12\vrecorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\x1a\x19recorder/v1/webhook.proto\"\x90\x03\n" +
+	"\x17recorder/v1/event.proto\x12\vrecorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\x1a\x19recorder/v1/webhook.proto\"\xbc\x03\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12*\n" +
@@ -355,14 +452,20 @@ const file_recorder_v1_event_proto_rawDesc = "" +
 	"\x12recording_sequence\x18\x06 \x01(\x04R\x11recordingSequence\x124\n" +
 	"\trecording\x18\a \x01(\v2\x16.recorder.v1.RecordingR\trecording\x12-\n" +
 	"\x04dtmf\x18\b \x01(\v2\x17.recorder.v1.DtmfDetailH\x00R\x04dtmf\x123\n" +
-	"\bdelivery\x18\t \x01(\v2\x15.recorder.v1.DeliveryH\x00R\bdeliveryB\b\n" +
+	"\bdelivery\x18\t \x01(\v2\x15.recorder.v1.DeliveryH\x00R\bdelivery\x12*\n" +
+	"\x03leg\x18\n" +
+	" \x01(\v2\x16.recorder.v1.LegDetailH\x00R\x03legB\b\n" +
 	"\x06detail\"\x8b\x01\n" +
 	"\n" +
 	"DtmfDetail\x12\x15\n" +
 	"\x06leg_id\x18\x01 \x01(\tR\x05legId\x12\x19\n" +
 	"\x05digit\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05digit\x12\x14\n" +
 	"\x05frame\x18\x03 \x01(\x03R\x05frame\x125\n" +
-	"\bduration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bduration*\xad\x03\n" +
+	"\bduration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bduration\"R\n" +
+	"\tLegDetail\x12\x15\n" +
+	"\x06leg_id\x18\x01 \x01(\tR\x05legId\x12\x14\n" +
+	"\x05frame\x18\x02 \x01(\x03R\x05frame\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\rR\achannel*\x97\x04\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cEVENT_TYPE_RECORDING_STARTED\x10\x01\x12\x1f\n" +
@@ -377,7 +480,11 @@ const file_recorder_v1_event_proto_rawDesc = "" +
 	"\x1cEVENT_TYPE_RECORDING_EXPIRED\x10\n" +
 	"\x12 \n" +
 	"\x1cEVENT_TYPE_WEBHOOK_DELIVERED\x10\v\x12\x1d\n" +
-	"\x19EVENT_TYPE_WEBHOOK_FAILED\x10\fBHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
+	"\x19EVENT_TYPE_WEBHOOK_FAILED\x10\f\x12\x19\n" +
+	"\x15EVENT_TYPE_LEG_JOINED\x10\r\x12\x17\n" +
+	"\x13EVENT_TYPE_LEG_LEFT\x10\x0e\x12\x18\n" +
+	"\x14EVENT_TYPE_LEG_MUTED\x10\x0f\x12\x1a\n" +
+	"\x16EVENT_TYPE_LEG_UNMUTED\x10\x10BHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
 
 var (
 	file_recorder_v1_event_proto_rawDescOnce sync.Once
@@ -392,28 +499,30 @@ func file_recorder_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_recorder_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_recorder_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_recorder_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_recorder_v1_event_proto_goTypes = []any{
 	(EventType)(0),                // 0: recorder.v1.EventType
 	(*Event)(nil),                 // 1: recorder.v1.Event
 	(*DtmfDetail)(nil),            // 2: recorder.v1.DtmfDetail
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
-	(*Recording)(nil),             // 4: recorder.v1.Recording
-	(*Delivery)(nil),              // 5: recorder.v1.Delivery
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
+	(*LegDetail)(nil),             // 3: recorder.v1.LegDetail
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*Recording)(nil),             // 5: recorder.v1.Recording
+	(*Delivery)(nil),              // 6: recorder.v1.Delivery
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
 }
 var file_recorder_v1_event_proto_depIdxs = []int32{
 	0, // 0: recorder.v1.Event.type:type_name -> recorder.v1.EventType
-	3, // 1: recorder.v1.Event.time:type_name -> google.protobuf.Timestamp
-	4, // 2: recorder.v1.Event.recording:type_name -> recorder.v1.Recording
+	4, // 1: recorder.v1.Event.time:type_name -> google.protobuf.Timestamp
+	5, // 2: recorder.v1.Event.recording:type_name -> recorder.v1.Recording
 	2, // 3: recorder.v1.Event.dtmf:type_name -> recorder.v1.DtmfDetail
-	5, // 4: recorder.v1.Event.delivery:type_name -> recorder.v1.Delivery
-	6, // 5: recorder.v1.DtmfDetail.duration:type_name -> google.protobuf.Duration
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 4: recorder.v1.Event.delivery:type_name -> recorder.v1.Delivery
+	3, // 5: recorder.v1.Event.leg:type_name -> recorder.v1.LegDetail
+	7, // 6: recorder.v1.DtmfDetail.duration:type_name -> google.protobuf.Duration
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_recorder_v1_event_proto_init() }
@@ -426,6 +535,7 @@ func file_recorder_v1_event_proto_init() {
 	file_recorder_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_Dtmf)(nil),
 		(*Event_Delivery)(nil),
+		(*Event_Leg)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -433,7 +543,7 @@ func file_recorder_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recorder_v1_event_proto_rawDesc), len(file_recorder_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

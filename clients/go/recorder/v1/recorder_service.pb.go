@@ -25,6 +25,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ConferenceRecordMode says when a recording of a conference is made.
+type ConferenceRecordMode int32
+
+const (
+	// Refused.
+	ConferenceRecordMode_CONFERENCE_RECORD_MODE_UNSPECIFIED ConferenceRecordMode = 0
+	// One recording, from the first leg with `start_on_enter` on, for as long as the conference lives.
+	ConferenceRecordMode_CONFERENCE_RECORD_MODE_AUTOMATIC ConferenceRecordMode = 1
+	// As many as are started and stopped by request.
+	ConferenceRecordMode_CONFERENCE_RECORD_MODE_ON_DEMAND ConferenceRecordMode = 2
+)
+
+// Enum value maps for ConferenceRecordMode.
+var (
+	ConferenceRecordMode_name = map[int32]string{
+		0: "CONFERENCE_RECORD_MODE_UNSPECIFIED",
+		1: "CONFERENCE_RECORD_MODE_AUTOMATIC",
+		2: "CONFERENCE_RECORD_MODE_ON_DEMAND",
+	}
+	ConferenceRecordMode_value = map[string]int32{
+		"CONFERENCE_RECORD_MODE_UNSPECIFIED": 0,
+		"CONFERENCE_RECORD_MODE_AUTOMATIC":   1,
+		"CONFERENCE_RECORD_MODE_ON_DEMAND":   2,
+	}
+)
+
+func (x ConferenceRecordMode) Enum() *ConferenceRecordMode {
+	p := new(ConferenceRecordMode)
+	*p = x
+	return p
+}
+
+func (x ConferenceRecordMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConferenceRecordMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_recorder_v1_recorder_service_proto_enumTypes[0].Descriptor()
+}
+
+func (ConferenceRecordMode) Type() protoreflect.EnumType {
+	return &file_recorder_v1_recorder_service_proto_enumTypes[0]
+}
+
+func (x ConferenceRecordMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConferenceRecordMode.Descriptor instead.
+func (ConferenceRecordMode) EnumDescriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{0}
+}
+
 // RecordCallRequest is one message from the media server.
 type RecordCallRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -612,6 +665,1188 @@ func (*RecordCallResponse_Completed) isRecordCallResponse_Payload() {}
 
 func (*RecordCallResponse_Drain) isRecordCallResponse_Payload() {}
 
+// RecordConferenceRequest is one message from the media server.
+type RecordConferenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of this request on this stream: 1 for `open.join`, then 2, 3, 4 without holes. `open.resume` carries 0. A
+	// number seen before is ignored; a jump is refused with SEQUENCE_GAP and the expected number.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// What the message is; one must be set.
+	//
+	// Types that are valid to be assigned to Payload:
+	//
+	//	*RecordConferenceRequest_Open
+	//	*RecordConferenceRequest_Audio
+	//	*RecordConferenceRequest_Dtmf
+	//	*RecordConferenceRequest_JoinLeg
+	//	*RecordConferenceRequest_LeaveLeg
+	//	*RecordConferenceRequest_MuteLeg
+	//	*RecordConferenceRequest_Control
+	//	*RecordConferenceRequest_Close
+	Payload       isRecordConferenceRequest_Payload `protobuf_oneof:"payload"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordConferenceRequest) Reset() {
+	*x = RecordConferenceRequest{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordConferenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordConferenceRequest) ProtoMessage() {}
+
+func (x *RecordConferenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordConferenceRequest.ProtoReflect.Descriptor instead.
+func (*RecordConferenceRequest) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RecordConferenceRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *RecordConferenceRequest) GetPayload() isRecordConferenceRequest_Payload {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetOpen() *OpenConference {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetAudio() *Audio {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_Audio); ok {
+			return x.Audio
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetDtmf() *Dtmf {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_Dtmf); ok {
+			return x.Dtmf
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetJoinLeg() *JoinLeg {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_JoinLeg); ok {
+			return x.JoinLeg
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetLeaveLeg() *LeaveLeg {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_LeaveLeg); ok {
+			return x.LeaveLeg
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetMuteLeg() *MuteLeg {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_MuteLeg); ok {
+			return x.MuteLeg
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetControl() *Control {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_Control); ok {
+			return x.Control
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceRequest) GetClose() *CloseConference {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceRequest_Close); ok {
+			return x.Close
+		}
+	}
+	return nil
+}
+
+type isRecordConferenceRequest_Payload interface {
+	isRecordConferenceRequest_Payload()
+}
+
+type RecordConferenceRequest_Open struct {
+	// First message, once.
+	Open *OpenConference `protobuf:"bytes,2,opt,name=open,proto3,oneof"`
+}
+
+type RecordConferenceRequest_Audio struct {
+	// Audio of one or more legs of this stream. Positions count in each leg's own sample rate from the same instant: the
+	// stream's position 0.
+	Audio *Audio `protobuf:"bytes,3,opt,name=audio,proto3,oneof"`
+}
+
+type RecordConferenceRequest_Dtmf struct {
+	// A key press of a leg of this stream.
+	Dtmf *Dtmf `protobuf:"bytes,4,opt,name=dtmf,proto3,oneof"`
+}
+
+type RecordConferenceRequest_JoinLeg struct {
+	// A leg joins.
+	JoinLeg *JoinLeg `protobuf:"bytes,5,opt,name=join_leg,json=joinLeg,proto3,oneof"`
+}
+
+type RecordConferenceRequest_LeaveLeg struct {
+	// A leg leaves.
+	LeaveLeg *LeaveLeg `protobuf:"bytes,6,opt,name=leave_leg,json=leaveLeg,proto3,oneof"`
+}
+
+type RecordConferenceRequest_MuteLeg struct {
+	// A leg is muted or unmuted.
+	MuteLeg *MuteLeg `protobuf:"bytes,7,opt,name=mute_leg,json=muteLeg,proto3,oneof"`
+}
+
+type RecordConferenceRequest_Control struct {
+	// Pause, resume or stop of the recording that runs; without one it changes nothing. Frames are recording frames.
+	Control *Control `protobuf:"bytes,8,opt,name=control,proto3,oneof"`
+}
+
+type RecordConferenceRequest_Close struct {
+	// All legs of this stream leave, and the stream ends.
+	Close *CloseConference `protobuf:"bytes,9,opt,name=close,proto3,oneof"`
+}
+
+func (*RecordConferenceRequest_Open) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_Audio) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_Dtmf) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_JoinLeg) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_LeaveLeg) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_MuteLeg) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_Control) isRecordConferenceRequest_Payload() {}
+
+func (*RecordConferenceRequest_Close) isRecordConferenceRequest_Payload() {}
+
+// OpenConference begins a stream.
+type OpenConference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A new stream, or one whose line was lost.
+	//
+	// Types that are valid to be assigned to Target:
+	//
+	//	*OpenConference_Join
+	//	*OpenConference_Resume
+	Target isOpenConference_Target `protobuf_oneof:"target"`
+	// Longest wait for an acknowledgement: 50 ms to 10 s; default 500 ms.
+	AckInterval   *durationpb.Duration `protobuf:"bytes,3,opt,name=ack_interval,json=ackInterval,proto3" json:"ack_interval,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenConference) Reset() {
+	*x = OpenConference{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenConference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenConference) ProtoMessage() {}
+
+func (x *OpenConference) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenConference.ProtoReflect.Descriptor instead.
+func (*OpenConference) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OpenConference) GetTarget() isOpenConference_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *OpenConference) GetJoin() *JoinConference {
+	if x != nil {
+		if x, ok := x.Target.(*OpenConference_Join); ok {
+			return x.Join
+		}
+	}
+	return nil
+}
+
+func (x *OpenConference) GetResume() *ResumeConference {
+	if x != nil {
+		if x, ok := x.Target.(*OpenConference_Resume); ok {
+			return x.Resume
+		}
+	}
+	return nil
+}
+
+func (x *OpenConference) GetAckInterval() *durationpb.Duration {
+	if x != nil {
+		return x.AckInterval
+	}
+	return nil
+}
+
+type isOpenConference_Target interface {
+	isOpenConference_Target()
+}
+
+type OpenConference_Join struct {
+	// Begin a stream. Sending the same again after a lost answer goes on with it: the id makes it idempotent.
+	Join *JoinConference `protobuf:"bytes,1,opt,name=join,proto3,oneof"`
+}
+
+type OpenConference_Resume struct {
+	// Go on with a stream whose line was lost.
+	Resume *ResumeConference `protobuf:"bytes,2,opt,name=resume,proto3,oneof"`
+}
+
+func (*OpenConference_Join) isOpenConference_Target() {}
+
+func (*OpenConference_Resume) isOpenConference_Target() {}
+
+// JoinConference says which conference a stream feeds. Where the conference does not exist yet, this makes it: only then
+// `conversation_id`, `record`, `options`, `encoder` and `metadata` count.
+type JoinConference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the stream, a random UUID chosen by the client.
+	StreamId string `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	// Name of the conference: 1 to 128 characters, unique within its application. After the conference has ended the name
+	// may be used again.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Application that owns the conference. Needed with the admin token; otherwise empty or the token's own.
+	ApplicationId string `protobuf:"bytes,3,opt,name=application_id,json=applicationId,proto3" json:"application_id,omitempty"`
+	// Legs that are there from the beginning; more may join later.
+	Legs []*JoinLeg `protobuf:"bytes,4,rep,name=legs,proto3" json:"legs,omitempty"`
+	// Where position 0 of this stream lies, in frames at 16 kHz since the conference began. Set it where the sender knows,
+	// because its streams share a clock: then nothing is measured or corrected. Absent: position 0 is the instant at which
+	// the server received this message, and the sender's clock is followed.
+	OriginFrame *int64 `protobuf:"varint,5,opt,name=origin_frame,json=originFrame,proto3,oneof" json:"origin_frame,omitempty"`
+	// Conversation that the conference is, `CON-` and a UUID; empty lets the server make one.
+	ConversationId string `protobuf:"bytes,6,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// When a recording is made; absent means AUTOMATIC.
+	Record *ConferenceRecordMode `protobuf:"varint,7,opt,name=record,proto3,enum=recorder.v1.ConferenceRecordMode,oneof" json:"record,omitempty"`
+	// How to record; absent means all defaults. A conference never blocks: `end_on_silence` and `end_on_key` are refused.
+	//
+	// Types that are valid to be assigned to Options:
+	//
+	//	*JoinConference_Typed
+	//	*JoinConference_Ncco
+	Options isJoinConference_Options `protobuf_oneof:"options"`
+	// Encoder settings; absent means the service's defaults.
+	Encoder *EncoderOptions `protobuf:"bytes,10,opt,name=encoder,proto3" json:"encoder,omitempty"`
+	// Free labels kept with the recording and echoed in its events. At most 32 keys of 64 characters, values of 512.
+	Metadata      map[string]string `protobuf:"bytes,11,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinConference) Reset() {
+	*x = JoinConference{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinConference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinConference) ProtoMessage() {}
+
+func (x *JoinConference) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinConference.ProtoReflect.Descriptor instead.
+func (*JoinConference) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *JoinConference) GetStreamId() string {
+	if x != nil {
+		return x.StreamId
+	}
+	return ""
+}
+
+func (x *JoinConference) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *JoinConference) GetApplicationId() string {
+	if x != nil {
+		return x.ApplicationId
+	}
+	return ""
+}
+
+func (x *JoinConference) GetLegs() []*JoinLeg {
+	if x != nil {
+		return x.Legs
+	}
+	return nil
+}
+
+func (x *JoinConference) GetOriginFrame() int64 {
+	if x != nil && x.OriginFrame != nil {
+		return *x.OriginFrame
+	}
+	return 0
+}
+
+func (x *JoinConference) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *JoinConference) GetRecord() ConferenceRecordMode {
+	if x != nil && x.Record != nil {
+		return *x.Record
+	}
+	return ConferenceRecordMode_CONFERENCE_RECORD_MODE_UNSPECIFIED
+}
+
+func (x *JoinConference) GetOptions() isJoinConference_Options {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *JoinConference) GetTyped() *RecordOptions {
+	if x != nil {
+		if x, ok := x.Options.(*JoinConference_Typed); ok {
+			return x.Typed
+		}
+	}
+	return nil
+}
+
+func (x *JoinConference) GetNcco() *structpb.Struct {
+	if x != nil {
+		if x, ok := x.Options.(*JoinConference_Ncco); ok {
+			return x.Ncco
+		}
+	}
+	return nil
+}
+
+func (x *JoinConference) GetEncoder() *EncoderOptions {
+	if x != nil {
+		return x.Encoder
+	}
+	return nil
+}
+
+func (x *JoinConference) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+type isJoinConference_Options interface {
+	isJoinConference_Options()
+}
+
+type JoinConference_Typed struct {
+	// Typed.
+	Typed *RecordOptions `protobuf:"bytes,8,opt,name=typed,proto3,oneof"`
+}
+
+type JoinConference_Ncco struct {
+	// The NCCO `record` action as it is.
+	Ncco *structpb.Struct `protobuf:"bytes,9,opt,name=ncco,proto3,oneof"`
+}
+
+func (*JoinConference_Typed) isJoinConference_Options() {}
+
+func (*JoinConference_Ncco) isJoinConference_Options() {}
+
+// ResumeConference names the stream to go on with.
+type ResumeConference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id. If another RPC still holds it, that one is ended with STREAM_REPLACED.
+	StreamId      string `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeConference) Reset() {
+	*x = ResumeConference{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeConference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeConference) ProtoMessage() {}
+
+func (x *ResumeConference) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeConference.ProtoReflect.Descriptor instead.
+func (*ResumeConference) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ResumeConference) GetStreamId() string {
+	if x != nil {
+		return x.StreamId
+	}
+	return ""
+}
+
+// JoinLeg lets a leg in.
+type JoinLeg struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leg; its role is left out or PARTICIPANT. An id that is in the conference already is refused with DUPLICATE_LEG.
+	// One that was there before and comes back keeps its channel, and has to come back in the same format.
+	Leg *Leg `protobuf:"bytes,1,opt,name=leg,proto3" json:"leg,omitempty"`
+	// Whether its coming starts the recording, absent means yes. With no in all other legs it is a moderated room: nothing is
+	// recorded before the moderator comes.
+	StartOnEnter *bool `protobuf:"varint,2,opt,name=start_on_enter,json=startOnEnter,proto3,oneof" json:"start_on_enter,omitempty"`
+	// Whether its leaving ends the conference, default no.
+	EndOnExit bool `protobuf:"varint,3,opt,name=end_on_exit,json=endOnExit,proto3" json:"end_on_exit,omitempty"`
+	// Whether it comes in muted, default no.
+	Muted bool `protobuf:"varint,4,opt,name=muted,proto3" json:"muted,omitempty"`
+	// Where it joins, in its own sample rate since the stream's position 0; absent means now.
+	Frame         *int64 `protobuf:"varint,5,opt,name=frame,proto3,oneof" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinLeg) Reset() {
+	*x = JoinLeg{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinLeg) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinLeg) ProtoMessage() {}
+
+func (x *JoinLeg) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinLeg.ProtoReflect.Descriptor instead.
+func (*JoinLeg) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *JoinLeg) GetLeg() *Leg {
+	if x != nil {
+		return x.Leg
+	}
+	return nil
+}
+
+func (x *JoinLeg) GetStartOnEnter() bool {
+	if x != nil && x.StartOnEnter != nil {
+		return *x.StartOnEnter
+	}
+	return false
+}
+
+func (x *JoinLeg) GetEndOnExit() bool {
+	if x != nil {
+		return x.EndOnExit
+	}
+	return false
+}
+
+func (x *JoinLeg) GetMuted() bool {
+	if x != nil {
+		return x.Muted
+	}
+	return false
+}
+
+func (x *JoinLeg) GetFrame() int64 {
+	if x != nil && x.Frame != nil {
+		return *x.Frame
+	}
+	return 0
+}
+
+// LeaveLeg lets a leg go. UNKNOWN_LEG if it is not on this stream.
+type LeaveLeg struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leg.
+	LegId string `protobuf:"bytes,1,opt,name=leg_id,json=legId,proto3" json:"leg_id,omitempty"`
+	// Where it left, in its own sample rate since the stream's position 0; absent means after its last audio.
+	Frame         *int64 `protobuf:"varint,2,opt,name=frame,proto3,oneof" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveLeg) Reset() {
+	*x = LeaveLeg{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveLeg) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveLeg) ProtoMessage() {}
+
+func (x *LeaveLeg) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveLeg.ProtoReflect.Descriptor instead.
+func (*LeaveLeg) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LeaveLeg) GetLegId() string {
+	if x != nil {
+		return x.LegId
+	}
+	return ""
+}
+
+func (x *LeaveLeg) GetFrame() int64 {
+	if x != nil && x.Frame != nil {
+		return *x.Frame
+	}
+	return 0
+}
+
+// MuteLeg mutes or unmutes a leg of this stream: while it is muted, its audio is not recorded. Doing so twice changes
+// nothing.
+type MuteLeg struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leg.
+	LegId string `protobuf:"bytes,1,opt,name=leg_id,json=legId,proto3" json:"leg_id,omitempty"`
+	// Whether it is muted from now on.
+	Muted bool `protobuf:"varint,2,opt,name=muted,proto3" json:"muted,omitempty"`
+	// Where, in the leg's own sample rate since the stream's position 0; absent means after its last audio.
+	Frame         *int64 `protobuf:"varint,3,opt,name=frame,proto3,oneof" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MuteLeg) Reset() {
+	*x = MuteLeg{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MuteLeg) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MuteLeg) ProtoMessage() {}
+
+func (x *MuteLeg) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MuteLeg.ProtoReflect.Descriptor instead.
+func (*MuteLeg) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *MuteLeg) GetLegId() string {
+	if x != nil {
+		return x.LegId
+	}
+	return ""
+}
+
+func (x *MuteLeg) GetMuted() bool {
+	if x != nil {
+		return x.Muted
+	}
+	return false
+}
+
+func (x *MuteLeg) GetFrame() int64 {
+	if x != nil && x.Frame != nil {
+		return *x.Frame
+	}
+	return 0
+}
+
+// CloseConference ends a stream in order: its legs leave where their audio ends.
+type CloseConference struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseConference) Reset() {
+	*x = CloseConference{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseConference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseConference) ProtoMessage() {}
+
+func (x *CloseConference) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseConference.ProtoReflect.Descriptor instead.
+func (*CloseConference) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{12}
+}
+
+// RecordConferenceResponse is one message to the media server.
+type RecordConferenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the message is.
+	//
+	// Types that are valid to be assigned to Payload:
+	//
+	//	*RecordConferenceResponse_Opened
+	//	*RecordConferenceResponse_Ack
+	//	*RecordConferenceResponse_Play
+	//	*RecordConferenceResponse_Started
+	//	*RecordConferenceResponse_Stopped
+	//	*RecordConferenceResponse_Completed
+	//	*RecordConferenceResponse_Drain
+	//	*RecordConferenceResponse_Ended
+	Payload       isRecordConferenceResponse_Payload `protobuf_oneof:"payload"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordConferenceResponse) Reset() {
+	*x = RecordConferenceResponse{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordConferenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordConferenceResponse) ProtoMessage() {}
+
+func (x *RecordConferenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordConferenceResponse.ProtoReflect.Descriptor instead.
+func (*RecordConferenceResponse) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RecordConferenceResponse) GetPayload() isRecordConferenceResponse_Payload {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetOpened() *ConferenceOpened {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Opened); ok {
+			return x.Opened
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetAck() *Ack {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Ack); ok {
+			return x.Ack
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetPlay() *Play {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Play); ok {
+			return x.Play
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetStarted() *ConferenceRecordingStarted {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Started); ok {
+			return x.Started
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetStopped() *ConferenceRecordingStopped {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Stopped); ok {
+			return x.Stopped
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetCompleted() *Completed {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Completed); ok {
+			return x.Completed
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetDrain() *Drain {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Drain); ok {
+			return x.Drain
+		}
+	}
+	return nil
+}
+
+func (x *RecordConferenceResponse) GetEnded() *ConferenceEnded {
+	if x != nil {
+		if x, ok := x.Payload.(*RecordConferenceResponse_Ended); ok {
+			return x.Ended
+		}
+	}
+	return nil
+}
+
+type isRecordConferenceResponse_Payload interface {
+	isRecordConferenceResponse_Payload()
+}
+
+type RecordConferenceResponse_Opened struct {
+	// Answer to `open`.
+	Opened *ConferenceOpened `protobuf:"bytes,1,opt,name=opened,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Ack struct {
+	// What is durable.
+	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Play struct {
+	// A beep for a leg's ear.
+	Play *Play `protobuf:"bytes,3,opt,name=play,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Started struct {
+	// A recording of the conference has begun.
+	Started *ConferenceRecordingStarted `protobuf:"bytes,4,opt,name=started,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Stopped struct {
+	// A recording of the conference has ended.
+	Stopped *ConferenceRecordingStopped `protobuf:"bytes,5,opt,name=stopped,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Completed struct {
+	// A recording of the conference reached its last state.
+	Completed *Completed `protobuf:"bytes,6,opt,name=completed,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Drain struct {
+	// The server is going down: resume elsewhere.
+	Drain *Drain `protobuf:"bytes,7,opt,name=drain,proto3,oneof"`
+}
+
+type RecordConferenceResponse_Ended struct {
+	// The last message: the stream was closed, or the conference has ended.
+	Ended *ConferenceEnded `protobuf:"bytes,8,opt,name=ended,proto3,oneof"`
+}
+
+func (*RecordConferenceResponse_Opened) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Ack) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Play) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Started) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Stopped) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Completed) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Drain) isRecordConferenceResponse_Payload() {}
+
+func (*RecordConferenceResponse_Ended) isRecordConferenceResponse_Payload() {}
+
+// ConferenceOpened answers `open`: the legs are in, durably where a recording runs, and audio may follow.
+type ConferenceOpened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Conversation that the conference is.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// The recording that runs; absent while none does.
+	Recording *Recording `protobuf:"bytes,2,opt,name=recording,proto3" json:"recording,omitempty"`
+	// Sequence the server expects next: 2 for a new stream. After a resume, replay from here.
+	NextSequence uint64 `protobuf:"varint,3,opt,name=next_sequence,json=nextSequence,proto3" json:"next_sequence,omitempty"`
+	// Things accepted but worth knowing, for people.
+	Warnings []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Where this stream's position 0 lies, in frames at 16 kHz since the conference began.
+	OriginFrame   int64 `protobuf:"varint,5,opt,name=origin_frame,json=originFrame,proto3" json:"origin_frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConferenceOpened) Reset() {
+	*x = ConferenceOpened{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConferenceOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConferenceOpened) ProtoMessage() {}
+
+func (x *ConferenceOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConferenceOpened.ProtoReflect.Descriptor instead.
+func (*ConferenceOpened) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ConferenceOpened) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *ConferenceOpened) GetRecording() *Recording {
+	if x != nil {
+		return x.Recording
+	}
+	return nil
+}
+
+func (x *ConferenceOpened) GetNextSequence() uint64 {
+	if x != nil {
+		return x.NextSequence
+	}
+	return 0
+}
+
+func (x *ConferenceOpened) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *ConferenceOpened) GetOriginFrame() int64 {
+	if x != nil {
+		return x.OriginFrame
+	}
+	return 0
+}
+
+// ConferenceRecordingStarted tells of a recording that began.
+type ConferenceRecordingStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recording.
+	Recording     *Recording `protobuf:"bytes,1,opt,name=recording,proto3" json:"recording,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConferenceRecordingStarted) Reset() {
+	*x = ConferenceRecordingStarted{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConferenceRecordingStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConferenceRecordingStarted) ProtoMessage() {}
+
+func (x *ConferenceRecordingStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConferenceRecordingStarted.ProtoReflect.Descriptor instead.
+func (*ConferenceRecordingStarted) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ConferenceRecordingStarted) GetRecording() *Recording {
+	if x != nil {
+		return x.Recording
+	}
+	return nil
+}
+
+// ConferenceRecordingStopped tells of a recording that ended; its file is being finished.
+type ConferenceRecordingStopped struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recording's id.
+	RecordingId string `protobuf:"bytes,1,opt,name=recording_id,json=recordingId,proto3" json:"recording_id,omitempty"`
+	// What ended it.
+	Reason StopReason `protobuf:"varint,2,opt,name=reason,proto3,enum=recorder.v1.StopReason" json:"reason,omitempty"`
+	// Where it ended, in recording frames.
+	Frame         int64 `protobuf:"varint,3,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConferenceRecordingStopped) Reset() {
+	*x = ConferenceRecordingStopped{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConferenceRecordingStopped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConferenceRecordingStopped) ProtoMessage() {}
+
+func (x *ConferenceRecordingStopped) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConferenceRecordingStopped.ProtoReflect.Descriptor instead.
+func (*ConferenceRecordingStopped) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ConferenceRecordingStopped) GetRecordingId() string {
+	if x != nil {
+		return x.RecordingId
+	}
+	return ""
+}
+
+func (x *ConferenceRecordingStopped) GetReason() StopReason {
+	if x != nil {
+		return x.Reason
+	}
+	return StopReason_STOP_REASON_UNSPECIFIED
+}
+
+func (x *ConferenceRecordingStopped) GetFrame() int64 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+// ConferenceEnded is the last message of a stream.
+type ConferenceEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the conference itself has ended, and not only this stream's part in it.
+	ConferenceEnded bool `protobuf:"varint,1,opt,name=conference_ended,json=conferenceEnded,proto3" json:"conference_ended,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ConferenceEnded) Reset() {
+	*x = ConferenceEnded{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConferenceEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConferenceEnded) ProtoMessage() {}
+
+func (x *ConferenceEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConferenceEnded.ProtoReflect.Descriptor instead.
+func (*ConferenceEnded) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ConferenceEnded) GetConferenceEnded() bool {
+	if x != nil {
+		return x.ConferenceEnded
+	}
+	return false
+}
+
 var File_recorder_v1_recorder_service_proto protoreflect.FileDescriptor
 
 const file_recorder_v1_recorder_service_proto_rawDesc = "" +
@@ -653,10 +1888,94 @@ const file_recorder_v1_recorder_service_proto_rawDesc = "" +
 	"\astopped\x18\x04 \x01(\v2\x14.recorder.v1.StoppedH\x00R\astopped\x126\n" +
 	"\tcompleted\x18\x05 \x01(\v2\x16.recorder.v1.CompletedH\x00R\tcompleted\x12*\n" +
 	"\x05drain\x18\x06 \x01(\v2\x12.recorder.v1.DrainH\x00R\x05drainB\t\n" +
-	"\apayload2d\n" +
+	"\apayload\"\xcc\x03\n" +
+	"\x17RecordConferenceRequest\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x121\n" +
+	"\x04open\x18\x02 \x01(\v2\x1b.recorder.v1.OpenConferenceH\x00R\x04open\x12*\n" +
+	"\x05audio\x18\x03 \x01(\v2\x12.recorder.v1.AudioH\x00R\x05audio\x12'\n" +
+	"\x04dtmf\x18\x04 \x01(\v2\x11.recorder.v1.DtmfH\x00R\x04dtmf\x121\n" +
+	"\bjoin_leg\x18\x05 \x01(\v2\x14.recorder.v1.JoinLegH\x00R\ajoinLeg\x124\n" +
+	"\tleave_leg\x18\x06 \x01(\v2\x15.recorder.v1.LeaveLegH\x00R\bleaveLeg\x121\n" +
+	"\bmute_leg\x18\a \x01(\v2\x14.recorder.v1.MuteLegH\x00R\amuteLeg\x120\n" +
+	"\acontrol\x18\b \x01(\v2\x14.recorder.v1.ControlH\x00R\acontrol\x124\n" +
+	"\x05close\x18\t \x01(\v2\x1c.recorder.v1.CloseConferenceH\x00R\x05closeB\t\n" +
+	"\apayload\"\xc4\x01\n" +
+	"\x0eOpenConference\x121\n" +
+	"\x04join\x18\x01 \x01(\v2\x1b.recorder.v1.JoinConferenceH\x00R\x04join\x127\n" +
+	"\x06resume\x18\x02 \x01(\v2\x1d.recorder.v1.ResumeConferenceH\x00R\x06resume\x12<\n" +
+	"\fack_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vackIntervalB\b\n" +
+	"\x06target\"\xe8\x04\n" +
+	"\x0eJoinConference\x12\x1b\n" +
+	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12%\n" +
+	"\x0eapplication_id\x18\x03 \x01(\tR\rapplicationId\x12(\n" +
+	"\x04legs\x18\x04 \x03(\v2\x14.recorder.v1.JoinLegR\x04legs\x12&\n" +
+	"\forigin_frame\x18\x05 \x01(\x03H\x01R\voriginFrame\x88\x01\x01\x12'\n" +
+	"\x0fconversation_id\x18\x06 \x01(\tR\x0econversationId\x12>\n" +
+	"\x06record\x18\a \x01(\x0e2!.recorder.v1.ConferenceRecordModeH\x02R\x06record\x88\x01\x01\x122\n" +
+	"\x05typed\x18\b \x01(\v2\x1a.recorder.v1.RecordOptionsH\x00R\x05typed\x12-\n" +
+	"\x04ncco\x18\t \x01(\v2\x17.google.protobuf.StructH\x00R\x04ncco\x125\n" +
+	"\aencoder\x18\n" +
+	" \x01(\v2\x1b.recorder.v1.EncoderOptionsR\aencoder\x12E\n" +
+	"\bmetadata\x18\v \x03(\v2).recorder.v1.JoinConference.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
+	"\aoptionsB\x0f\n" +
+	"\r_origin_frameB\t\n" +
+	"\a_record\"/\n" +
+	"\x10ResumeConference\x12\x1b\n" +
+	"\tstream_id\x18\x01 \x01(\tR\bstreamId\"\xc6\x01\n" +
+	"\aJoinLeg\x12\"\n" +
+	"\x03leg\x18\x01 \x01(\v2\x10.recorder.v1.LegR\x03leg\x12)\n" +
+	"\x0estart_on_enter\x18\x02 \x01(\bH\x00R\fstartOnEnter\x88\x01\x01\x12\x1e\n" +
+	"\vend_on_exit\x18\x03 \x01(\bR\tendOnExit\x12\x14\n" +
+	"\x05muted\x18\x04 \x01(\bR\x05muted\x12\x19\n" +
+	"\x05frame\x18\x05 \x01(\x03H\x01R\x05frame\x88\x01\x01B\x11\n" +
+	"\x0f_start_on_enterB\b\n" +
+	"\x06_frame\"F\n" +
+	"\bLeaveLeg\x12\x15\n" +
+	"\x06leg_id\x18\x01 \x01(\tR\x05legId\x12\x19\n" +
+	"\x05frame\x18\x02 \x01(\x03H\x00R\x05frame\x88\x01\x01B\b\n" +
+	"\x06_frame\"[\n" +
+	"\aMuteLeg\x12\x15\n" +
+	"\x06leg_id\x18\x01 \x01(\tR\x05legId\x12\x14\n" +
+	"\x05muted\x18\x02 \x01(\bR\x05muted\x12\x19\n" +
+	"\x05frame\x18\x03 \x01(\x03H\x00R\x05frame\x88\x01\x01B\b\n" +
+	"\x06_frame\"\x11\n" +
+	"\x0fCloseConference\"\xd1\x03\n" +
+	"\x18RecordConferenceResponse\x127\n" +
+	"\x06opened\x18\x01 \x01(\v2\x1d.recorder.v1.ConferenceOpenedH\x00R\x06opened\x12$\n" +
+	"\x03ack\x18\x02 \x01(\v2\x10.recorder.v1.AckH\x00R\x03ack\x12'\n" +
+	"\x04play\x18\x03 \x01(\v2\x11.recorder.v1.PlayH\x00R\x04play\x12C\n" +
+	"\astarted\x18\x04 \x01(\v2'.recorder.v1.ConferenceRecordingStartedH\x00R\astarted\x12C\n" +
+	"\astopped\x18\x05 \x01(\v2'.recorder.v1.ConferenceRecordingStoppedH\x00R\astopped\x126\n" +
+	"\tcompleted\x18\x06 \x01(\v2\x16.recorder.v1.CompletedH\x00R\tcompleted\x12*\n" +
+	"\x05drain\x18\a \x01(\v2\x12.recorder.v1.DrainH\x00R\x05drain\x124\n" +
+	"\x05ended\x18\b \x01(\v2\x1c.recorder.v1.ConferenceEndedH\x00R\x05endedB\t\n" +
+	"\apayload\"\xd5\x01\n" +
+	"\x10ConferenceOpened\x12'\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x124\n" +
+	"\trecording\x18\x02 \x01(\v2\x16.recorder.v1.RecordingR\trecording\x12#\n" +
+	"\rnext_sequence\x18\x03 \x01(\x04R\fnextSequence\x12\x1a\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\x12!\n" +
+	"\forigin_frame\x18\x05 \x01(\x03R\voriginFrame\"R\n" +
+	"\x1aConferenceRecordingStarted\x124\n" +
+	"\trecording\x18\x01 \x01(\v2\x16.recorder.v1.RecordingR\trecording\"\x86\x01\n" +
+	"\x1aConferenceRecordingStopped\x12!\n" +
+	"\frecording_id\x18\x01 \x01(\tR\vrecordingId\x12/\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x17.recorder.v1.StopReasonR\x06reason\x12\x14\n" +
+	"\x05frame\x18\x03 \x01(\x03R\x05frame\"<\n" +
+	"\x0fConferenceEnded\x12)\n" +
+	"\x10conference_ended\x18\x01 \x01(\bR\x0fconferenceEnded*\x8a\x01\n" +
+	"\x14ConferenceRecordMode\x12&\n" +
+	"\"CONFERENCE_RECORD_MODE_UNSPECIFIED\x10\x00\x12$\n" +
+	" CONFERENCE_RECORD_MODE_AUTOMATIC\x10\x01\x12$\n" +
+	" CONFERENCE_RECORD_MODE_ON_DEMAND\x10\x022\xc9\x01\n" +
 	"\x0fRecorderService\x12Q\n" +
 	"\n" +
-	"RecordCall\x12\x1e.recorder.v1.RecordCallRequest\x1a\x1f.recorder.v1.RecordCallResponse(\x010\x01BHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
+	"RecordCall\x12\x1e.recorder.v1.RecordCallRequest\x1a\x1f.recorder.v1.RecordCallResponse(\x010\x01\x12c\n" +
+	"\x10RecordConference\x12$.recorder.v1.RecordConferenceRequest\x1a%.recorder.v1.RecordConferenceResponse(\x010\x01BHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
 
 var (
 	file_recorder_v1_recorder_service_proto_rawDescOnce sync.Once
@@ -670,57 +1989,106 @@ func file_recorder_v1_recorder_service_proto_rawDescGZIP() []byte {
 	return file_recorder_v1_recorder_service_proto_rawDescData
 }
 
-var file_recorder_v1_recorder_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_recorder_v1_recorder_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_recorder_v1_recorder_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_recorder_v1_recorder_service_proto_goTypes = []any{
-	(*RecordCallRequest)(nil),   // 0: recorder.v1.RecordCallRequest
-	(*OpenCall)(nil),            // 1: recorder.v1.OpenCall
-	(*StartCall)(nil),           // 2: recorder.v1.StartCall
-	(*ResumeCall)(nil),          // 3: recorder.v1.ResumeCall
-	(*RecordCallResponse)(nil),  // 4: recorder.v1.RecordCallResponse
-	nil,                         // 5: recorder.v1.StartCall.MetadataEntry
-	(*Audio)(nil),               // 6: recorder.v1.Audio
-	(*Dtmf)(nil),                // 7: recorder.v1.Dtmf
-	(*Control)(nil),             // 8: recorder.v1.Control
-	(*Close)(nil),               // 9: recorder.v1.Close
-	(*durationpb.Duration)(nil), // 10: google.protobuf.Duration
-	(*Leg)(nil),                 // 11: recorder.v1.Leg
-	(*RecordOptions)(nil),       // 12: recorder.v1.RecordOptions
-	(*structpb.Struct)(nil),     // 13: google.protobuf.Struct
-	(*EncoderOptions)(nil),      // 14: recorder.v1.EncoderOptions
-	(*Opened)(nil),              // 15: recorder.v1.Opened
-	(*Ack)(nil),                 // 16: recorder.v1.Ack
-	(*Play)(nil),                // 17: recorder.v1.Play
-	(*Stopped)(nil),             // 18: recorder.v1.Stopped
-	(*Completed)(nil),           // 19: recorder.v1.Completed
-	(*Drain)(nil),               // 20: recorder.v1.Drain
+	(ConferenceRecordMode)(0),          // 0: recorder.v1.ConferenceRecordMode
+	(*RecordCallRequest)(nil),          // 1: recorder.v1.RecordCallRequest
+	(*OpenCall)(nil),                   // 2: recorder.v1.OpenCall
+	(*StartCall)(nil),                  // 3: recorder.v1.StartCall
+	(*ResumeCall)(nil),                 // 4: recorder.v1.ResumeCall
+	(*RecordCallResponse)(nil),         // 5: recorder.v1.RecordCallResponse
+	(*RecordConferenceRequest)(nil),    // 6: recorder.v1.RecordConferenceRequest
+	(*OpenConference)(nil),             // 7: recorder.v1.OpenConference
+	(*JoinConference)(nil),             // 8: recorder.v1.JoinConference
+	(*ResumeConference)(nil),           // 9: recorder.v1.ResumeConference
+	(*JoinLeg)(nil),                    // 10: recorder.v1.JoinLeg
+	(*LeaveLeg)(nil),                   // 11: recorder.v1.LeaveLeg
+	(*MuteLeg)(nil),                    // 12: recorder.v1.MuteLeg
+	(*CloseConference)(nil),            // 13: recorder.v1.CloseConference
+	(*RecordConferenceResponse)(nil),   // 14: recorder.v1.RecordConferenceResponse
+	(*ConferenceOpened)(nil),           // 15: recorder.v1.ConferenceOpened
+	(*ConferenceRecordingStarted)(nil), // 16: recorder.v1.ConferenceRecordingStarted
+	(*ConferenceRecordingStopped)(nil), // 17: recorder.v1.ConferenceRecordingStopped
+	(*ConferenceEnded)(nil),            // 18: recorder.v1.ConferenceEnded
+	nil,                                // 19: recorder.v1.StartCall.MetadataEntry
+	nil,                                // 20: recorder.v1.JoinConference.MetadataEntry
+	(*Audio)(nil),                      // 21: recorder.v1.Audio
+	(*Dtmf)(nil),                       // 22: recorder.v1.Dtmf
+	(*Control)(nil),                    // 23: recorder.v1.Control
+	(*Close)(nil),                      // 24: recorder.v1.Close
+	(*durationpb.Duration)(nil),        // 25: google.protobuf.Duration
+	(*Leg)(nil),                        // 26: recorder.v1.Leg
+	(*RecordOptions)(nil),              // 27: recorder.v1.RecordOptions
+	(*structpb.Struct)(nil),            // 28: google.protobuf.Struct
+	(*EncoderOptions)(nil),             // 29: recorder.v1.EncoderOptions
+	(*Opened)(nil),                     // 30: recorder.v1.Opened
+	(*Ack)(nil),                        // 31: recorder.v1.Ack
+	(*Play)(nil),                       // 32: recorder.v1.Play
+	(*Stopped)(nil),                    // 33: recorder.v1.Stopped
+	(*Completed)(nil),                  // 34: recorder.v1.Completed
+	(*Drain)(nil),                      // 35: recorder.v1.Drain
+	(*Recording)(nil),                  // 36: recorder.v1.Recording
+	(StopReason)(0),                    // 37: recorder.v1.StopReason
 }
 var file_recorder_v1_recorder_service_proto_depIdxs = []int32{
-	1,  // 0: recorder.v1.RecordCallRequest.open:type_name -> recorder.v1.OpenCall
-	6,  // 1: recorder.v1.RecordCallRequest.audio:type_name -> recorder.v1.Audio
-	7,  // 2: recorder.v1.RecordCallRequest.dtmf:type_name -> recorder.v1.Dtmf
-	8,  // 3: recorder.v1.RecordCallRequest.control:type_name -> recorder.v1.Control
-	9,  // 4: recorder.v1.RecordCallRequest.close:type_name -> recorder.v1.Close
-	2,  // 5: recorder.v1.OpenCall.start:type_name -> recorder.v1.StartCall
-	3,  // 6: recorder.v1.OpenCall.resume:type_name -> recorder.v1.ResumeCall
-	10, // 7: recorder.v1.OpenCall.ack_interval:type_name -> google.protobuf.Duration
-	11, // 8: recorder.v1.StartCall.legs:type_name -> recorder.v1.Leg
-	12, // 9: recorder.v1.StartCall.typed:type_name -> recorder.v1.RecordOptions
-	13, // 10: recorder.v1.StartCall.ncco:type_name -> google.protobuf.Struct
-	14, // 11: recorder.v1.StartCall.encoder:type_name -> recorder.v1.EncoderOptions
-	5,  // 12: recorder.v1.StartCall.metadata:type_name -> recorder.v1.StartCall.MetadataEntry
-	15, // 13: recorder.v1.RecordCallResponse.opened:type_name -> recorder.v1.Opened
-	16, // 14: recorder.v1.RecordCallResponse.ack:type_name -> recorder.v1.Ack
-	17, // 15: recorder.v1.RecordCallResponse.play:type_name -> recorder.v1.Play
-	18, // 16: recorder.v1.RecordCallResponse.stopped:type_name -> recorder.v1.Stopped
-	19, // 17: recorder.v1.RecordCallResponse.completed:type_name -> recorder.v1.Completed
-	20, // 18: recorder.v1.RecordCallResponse.drain:type_name -> recorder.v1.Drain
-	0,  // 19: recorder.v1.RecorderService.RecordCall:input_type -> recorder.v1.RecordCallRequest
-	4,  // 20: recorder.v1.RecorderService.RecordCall:output_type -> recorder.v1.RecordCallResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	2,  // 0: recorder.v1.RecordCallRequest.open:type_name -> recorder.v1.OpenCall
+	21, // 1: recorder.v1.RecordCallRequest.audio:type_name -> recorder.v1.Audio
+	22, // 2: recorder.v1.RecordCallRequest.dtmf:type_name -> recorder.v1.Dtmf
+	23, // 3: recorder.v1.RecordCallRequest.control:type_name -> recorder.v1.Control
+	24, // 4: recorder.v1.RecordCallRequest.close:type_name -> recorder.v1.Close
+	3,  // 5: recorder.v1.OpenCall.start:type_name -> recorder.v1.StartCall
+	4,  // 6: recorder.v1.OpenCall.resume:type_name -> recorder.v1.ResumeCall
+	25, // 7: recorder.v1.OpenCall.ack_interval:type_name -> google.protobuf.Duration
+	26, // 8: recorder.v1.StartCall.legs:type_name -> recorder.v1.Leg
+	27, // 9: recorder.v1.StartCall.typed:type_name -> recorder.v1.RecordOptions
+	28, // 10: recorder.v1.StartCall.ncco:type_name -> google.protobuf.Struct
+	29, // 11: recorder.v1.StartCall.encoder:type_name -> recorder.v1.EncoderOptions
+	19, // 12: recorder.v1.StartCall.metadata:type_name -> recorder.v1.StartCall.MetadataEntry
+	30, // 13: recorder.v1.RecordCallResponse.opened:type_name -> recorder.v1.Opened
+	31, // 14: recorder.v1.RecordCallResponse.ack:type_name -> recorder.v1.Ack
+	32, // 15: recorder.v1.RecordCallResponse.play:type_name -> recorder.v1.Play
+	33, // 16: recorder.v1.RecordCallResponse.stopped:type_name -> recorder.v1.Stopped
+	34, // 17: recorder.v1.RecordCallResponse.completed:type_name -> recorder.v1.Completed
+	35, // 18: recorder.v1.RecordCallResponse.drain:type_name -> recorder.v1.Drain
+	7,  // 19: recorder.v1.RecordConferenceRequest.open:type_name -> recorder.v1.OpenConference
+	21, // 20: recorder.v1.RecordConferenceRequest.audio:type_name -> recorder.v1.Audio
+	22, // 21: recorder.v1.RecordConferenceRequest.dtmf:type_name -> recorder.v1.Dtmf
+	10, // 22: recorder.v1.RecordConferenceRequest.join_leg:type_name -> recorder.v1.JoinLeg
+	11, // 23: recorder.v1.RecordConferenceRequest.leave_leg:type_name -> recorder.v1.LeaveLeg
+	12, // 24: recorder.v1.RecordConferenceRequest.mute_leg:type_name -> recorder.v1.MuteLeg
+	23, // 25: recorder.v1.RecordConferenceRequest.control:type_name -> recorder.v1.Control
+	13, // 26: recorder.v1.RecordConferenceRequest.close:type_name -> recorder.v1.CloseConference
+	8,  // 27: recorder.v1.OpenConference.join:type_name -> recorder.v1.JoinConference
+	9,  // 28: recorder.v1.OpenConference.resume:type_name -> recorder.v1.ResumeConference
+	25, // 29: recorder.v1.OpenConference.ack_interval:type_name -> google.protobuf.Duration
+	10, // 30: recorder.v1.JoinConference.legs:type_name -> recorder.v1.JoinLeg
+	0,  // 31: recorder.v1.JoinConference.record:type_name -> recorder.v1.ConferenceRecordMode
+	27, // 32: recorder.v1.JoinConference.typed:type_name -> recorder.v1.RecordOptions
+	28, // 33: recorder.v1.JoinConference.ncco:type_name -> google.protobuf.Struct
+	29, // 34: recorder.v1.JoinConference.encoder:type_name -> recorder.v1.EncoderOptions
+	20, // 35: recorder.v1.JoinConference.metadata:type_name -> recorder.v1.JoinConference.MetadataEntry
+	26, // 36: recorder.v1.JoinLeg.leg:type_name -> recorder.v1.Leg
+	15, // 37: recorder.v1.RecordConferenceResponse.opened:type_name -> recorder.v1.ConferenceOpened
+	31, // 38: recorder.v1.RecordConferenceResponse.ack:type_name -> recorder.v1.Ack
+	32, // 39: recorder.v1.RecordConferenceResponse.play:type_name -> recorder.v1.Play
+	16, // 40: recorder.v1.RecordConferenceResponse.started:type_name -> recorder.v1.ConferenceRecordingStarted
+	17, // 41: recorder.v1.RecordConferenceResponse.stopped:type_name -> recorder.v1.ConferenceRecordingStopped
+	34, // 42: recorder.v1.RecordConferenceResponse.completed:type_name -> recorder.v1.Completed
+	35, // 43: recorder.v1.RecordConferenceResponse.drain:type_name -> recorder.v1.Drain
+	18, // 44: recorder.v1.RecordConferenceResponse.ended:type_name -> recorder.v1.ConferenceEnded
+	36, // 45: recorder.v1.ConferenceOpened.recording:type_name -> recorder.v1.Recording
+	36, // 46: recorder.v1.ConferenceRecordingStarted.recording:type_name -> recorder.v1.Recording
+	37, // 47: recorder.v1.ConferenceRecordingStopped.reason:type_name -> recorder.v1.StopReason
+	1,  // 48: recorder.v1.RecorderService.RecordCall:input_type -> recorder.v1.RecordCallRequest
+	6,  // 49: recorder.v1.RecorderService.RecordConference:input_type -> recorder.v1.RecordConferenceRequest
+	5,  // 50: recorder.v1.RecorderService.RecordCall:output_type -> recorder.v1.RecordCallResponse
+	14, // 51: recorder.v1.RecorderService.RecordConference:output_type -> recorder.v1.RecordConferenceResponse
+	50, // [50:52] is the sub-list for method output_type
+	48, // [48:50] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_recorder_v1_recorder_service_proto_init() }
@@ -753,18 +2121,50 @@ func file_recorder_v1_recorder_service_proto_init() {
 		(*RecordCallResponse_Completed)(nil),
 		(*RecordCallResponse_Drain)(nil),
 	}
+	file_recorder_v1_recorder_service_proto_msgTypes[5].OneofWrappers = []any{
+		(*RecordConferenceRequest_Open)(nil),
+		(*RecordConferenceRequest_Audio)(nil),
+		(*RecordConferenceRequest_Dtmf)(nil),
+		(*RecordConferenceRequest_JoinLeg)(nil),
+		(*RecordConferenceRequest_LeaveLeg)(nil),
+		(*RecordConferenceRequest_MuteLeg)(nil),
+		(*RecordConferenceRequest_Control)(nil),
+		(*RecordConferenceRequest_Close)(nil),
+	}
+	file_recorder_v1_recorder_service_proto_msgTypes[6].OneofWrappers = []any{
+		(*OpenConference_Join)(nil),
+		(*OpenConference_Resume)(nil),
+	}
+	file_recorder_v1_recorder_service_proto_msgTypes[7].OneofWrappers = []any{
+		(*JoinConference_Typed)(nil),
+		(*JoinConference_Ncco)(nil),
+	}
+	file_recorder_v1_recorder_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_recorder_v1_recorder_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_recorder_v1_recorder_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_recorder_v1_recorder_service_proto_msgTypes[13].OneofWrappers = []any{
+		(*RecordConferenceResponse_Opened)(nil),
+		(*RecordConferenceResponse_Ack)(nil),
+		(*RecordConferenceResponse_Play)(nil),
+		(*RecordConferenceResponse_Started)(nil),
+		(*RecordConferenceResponse_Stopped)(nil),
+		(*RecordConferenceResponse_Completed)(nil),
+		(*RecordConferenceResponse_Drain)(nil),
+		(*RecordConferenceResponse_Ended)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recorder_v1_recorder_service_proto_rawDesc), len(file_recorder_v1_recorder_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   6,
+			NumEnums:      1,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_recorder_v1_recorder_service_proto_goTypes,
 		DependencyIndexes: file_recorder_v1_recorder_service_proto_depIdxs,
+		EnumInfos:         file_recorder_v1_recorder_service_proto_enumTypes,
 		MessageInfos:      file_recorder_v1_recorder_service_proto_msgTypes,
 	}.Build()
 	File_recorder_v1_recorder_service_proto = out.File

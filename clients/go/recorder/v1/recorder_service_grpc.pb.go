@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecorderService_RecordCall_FullMethodName = "/recorder.v1.RecorderService/RecordCall"
+	RecorderService_RecordCall_FullMethodName       = "/recorder.v1.RecorderService/RecordCall"
+	RecorderService_RecordConference_FullMethodName = "/recorder.v1.RecorderService/RecordConference"
 )
 
 // RecorderServiceClient is the client API for RecorderService service.
@@ -39,6 +40,16 @@ type RecorderServiceClient interface {
 	// A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
 	// (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
 	RecordCall(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RecordCallRequest, RecordCallResponse], error)
+	// RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+	// servers, may feed the same conference; it lives from its first leg to its last.
+	//
+	// The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+	// leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+	// RecordCall, for each stream by itself: other streams go on while one is interrupted.
+	//
+	// A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+	// stream ends with OK.
+	RecordConference(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RecordConferenceRequest, RecordConferenceResponse], error)
 }
 
 type recorderServiceClient struct {
@@ -62,6 +73,19 @@ func (c *recorderServiceClient) RecordCall(ctx context.Context, opts ...grpc.Cal
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RecorderService_RecordCallClient = grpc.BidiStreamingClient[RecordCallRequest, RecordCallResponse]
 
+func (c *recorderServiceClient) RecordConference(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RecordConferenceRequest, RecordConferenceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RecorderService_ServiceDesc.Streams[1], RecorderService_RecordConference_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RecordConferenceRequest, RecordConferenceResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RecorderService_RecordConferenceClient = grpc.BidiStreamingClient[RecordConferenceRequest, RecordConferenceResponse]
+
 // RecorderServiceServer is the server API for RecorderService service.
 // All implementations must embed UnimplementedRecorderServiceServer
 // for forward compatibility.
@@ -77,6 +101,16 @@ type RecorderServiceServer interface {
 	// A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
 	// (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
 	RecordCall(grpc.BidiStreamingServer[RecordCallRequest, RecordCallResponse]) error
+	// RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+	// servers, may feed the same conference; it lives from its first leg to its last.
+	//
+	// The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+	// leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+	// RecordCall, for each stream by itself: other streams go on while one is interrupted.
+	//
+	// A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+	// stream ends with OK.
+	RecordConference(grpc.BidiStreamingServer[RecordConferenceRequest, RecordConferenceResponse]) error
 	mustEmbedUnimplementedRecorderServiceServer()
 }
 
@@ -89,6 +123,9 @@ type UnimplementedRecorderServiceServer struct{}
 
 func (UnimplementedRecorderServiceServer) RecordCall(grpc.BidiStreamingServer[RecordCallRequest, RecordCallResponse]) error {
 	return status.Error(codes.Unimplemented, "method RecordCall not implemented")
+}
+func (UnimplementedRecorderServiceServer) RecordConference(grpc.BidiStreamingServer[RecordConferenceRequest, RecordConferenceResponse]) error {
+	return status.Error(codes.Unimplemented, "method RecordConference not implemented")
 }
 func (UnimplementedRecorderServiceServer) mustEmbedUnimplementedRecorderServiceServer() {}
 func (UnimplementedRecorderServiceServer) testEmbeddedByValue()                         {}
@@ -118,6 +155,13 @@ func _RecorderService_RecordCall_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RecorderService_RecordCallServer = grpc.BidiStreamingServer[RecordCallRequest, RecordCallResponse]
 
+func _RecorderService_RecordConference_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(RecorderServiceServer).RecordConference(&grpc.GenericServerStream[RecordConferenceRequest, RecordConferenceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RecorderService_RecordConferenceServer = grpc.BidiStreamingServer[RecordConferenceRequest, RecordConferenceResponse]
+
 // RecorderService_ServiceDesc is the grpc.ServiceDesc for RecorderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -129,6 +173,12 @@ var RecorderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "RecordCall",
 			Handler:       _RecorderService_RecordCall_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "RecordConference",
+			Handler:       _RecorderService_RecordConference_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

@@ -397,6 +397,8 @@ const (
 	LegRole_LEG_ROLE_CALLER LegRole = 1
 	// A party the caller hears: right in a split file.
 	LegRole_LEG_ROLE_CALLEE LegRole = 2
+	// A party of a conference; refused in a call.
+	LegRole_LEG_ROLE_PARTICIPANT LegRole = 3
 )
 
 // Enum value maps for LegRole.
@@ -405,11 +407,13 @@ var (
 		0: "LEG_ROLE_UNSPECIFIED",
 		1: "LEG_ROLE_CALLER",
 		2: "LEG_ROLE_CALLEE",
+		3: "LEG_ROLE_PARTICIPANT",
 	}
 	LegRole_value = map[string]int32{
 		"LEG_ROLE_UNSPECIFIED": 0,
 		"LEG_ROLE_CALLER":      1,
 		"LEG_ROLE_CALLEE":      2,
+		"LEG_ROLE_PARTICIPANT": 3,
 	}
 )
 
@@ -591,9 +595,11 @@ type Recording struct {
 	Failure string `protobuf:"bytes,18,opt,name=failure,proto3" json:"failure,omitempty"`
 	// Stretches lost to damage of the disk: silence in the file. An empty interval at the end means that audio after it was
 	// lost, and nobody knows how much.
-	Damage        []*FrameInterval `protobuf:"bytes,19,rep,name=damage,proto3" json:"damage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Damage []*FrameInterval `protobuf:"bytes,19,rep,name=damage,proto3" json:"damage,omitempty"`
+	// Name of the conference; empty for a call.
+	ConferenceName string `protobuf:"bytes,20,opt,name=conference_name,json=conferenceName,proto3" json:"conference_name,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Recording) Reset() {
@@ -757,6 +763,13 @@ func (x *Recording) GetDamage() []*FrameInterval {
 		return x.Damage
 	}
 	return nil
+}
+
+func (x *Recording) GetConferenceName() string {
+	if x != nil {
+		return x.ConferenceName
+	}
+	return ""
 }
 
 // RecordOptions are those of the NCCO `record` action.
@@ -1107,7 +1120,12 @@ type RecordedLeg struct {
 	// Position of the first frame received.
 	FirstFrame int64 `protobuf:"varint,7,opt,name=first_frame,json=firstFrame,proto3" json:"first_frame,omitempty"`
 	// Position after the last frame received.
-	EndFrame      int64 `protobuf:"varint,8,opt,name=end_frame,json=endFrame,proto3" json:"end_frame,omitempty"`
+	EndFrame int64 `protobuf:"varint,8,opt,name=end_frame,json=endFrame,proto3" json:"end_frame,omitempty"`
+	// Times at which the leg was in a conference, in order; empty in a call.
+	Stays []*LegStay `protobuf:"bytes,9,rep,name=stays,proto3" json:"stays,omitempty"`
+	// How much faster (positive) or slower the sender's clock runs than the conference's, in parts per million; absent where
+	// it is not known. It is corrected in the file.
+	DriftPpm      *float64 `protobuf:"fixed64,10,opt,name=drift_ppm,json=driftPpm,proto3,oneof" json:"drift_ppm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1216,139 @@ func (x *RecordedLeg) GetEndFrame() int64 {
 	return 0
 }
 
+func (x *RecordedLeg) GetStays() []*LegStay {
+	if x != nil {
+		return x.Stays
+	}
+	return nil
+}
+
+func (x *RecordedLeg) GetDriftPpm() float64 {
+	if x != nil && x.DriftPpm != nil {
+		return *x.DriftPpm
+	}
+	return 0
+}
+
+// LegStay is one time that a leg was in a conference, in recording frames.
+type LegStay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it joined.
+	JoinedFrame int64 `protobuf:"varint,1,opt,name=joined_frame,json=joinedFrame,proto3" json:"joined_frame,omitempty"`
+	// Where it left; absent while it is there.
+	LeftFrame *int64 `protobuf:"varint,2,opt,name=left_frame,json=leftFrame,proto3,oneof" json:"left_frame,omitempty"`
+	// When it was muted; the last interval has no end while it lasts.
+	Muted         []*MutedInterval `protobuf:"bytes,3,rep,name=muted,proto3" json:"muted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LegStay) Reset() {
+	*x = LegStay{}
+	mi := &file_recorder_v1_recording_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LegStay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LegStay) ProtoMessage() {}
+
+func (x *LegStay) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recording_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LegStay.ProtoReflect.Descriptor instead.
+func (*LegStay) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LegStay) GetJoinedFrame() int64 {
+	if x != nil {
+		return x.JoinedFrame
+	}
+	return 0
+}
+
+func (x *LegStay) GetLeftFrame() int64 {
+	if x != nil && x.LeftFrame != nil {
+		return *x.LeftFrame
+	}
+	return 0
+}
+
+func (x *LegStay) GetMuted() []*MutedInterval {
+	if x != nil {
+		return x.Muted
+	}
+	return nil
+}
+
+// MutedInterval is a time during which a leg was muted, in recording frames.
+type MutedInterval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Begin.
+	StartFrame int64 `protobuf:"varint,1,opt,name=start_frame,json=startFrame,proto3" json:"start_frame,omitempty"`
+	// End; absent while it lasts.
+	EndFrame      *int64 `protobuf:"varint,2,opt,name=end_frame,json=endFrame,proto3,oneof" json:"end_frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MutedInterval) Reset() {
+	*x = MutedInterval{}
+	mi := &file_recorder_v1_recording_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MutedInterval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MutedInterval) ProtoMessage() {}
+
+func (x *MutedInterval) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recording_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MutedInterval.ProtoReflect.Descriptor instead.
+func (*MutedInterval) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MutedInterval) GetStartFrame() int64 {
+	if x != nil {
+		return x.StartFrame
+	}
+	return 0
+}
+
+func (x *MutedInterval) GetEndFrame() int64 {
+	if x != nil && x.EndFrame != nil {
+		return *x.EndFrame
+	}
+	return 0
+}
+
 // RecordingFile is a finished file.
 type RecordingFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1227,7 +1378,7 @@ type RecordingFile struct {
 
 func (x *RecordingFile) Reset() {
 	*x = RecordingFile{}
-	mi := &file_recorder_v1_recording_proto_msgTypes[6]
+	mi := &file_recorder_v1_recording_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1390,7 @@ func (x *RecordingFile) String() string {
 func (*RecordingFile) ProtoMessage() {}
 
 func (x *RecordingFile) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recording_proto_msgTypes[6]
+	mi := &file_recorder_v1_recording_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1403,7 @@ func (x *RecordingFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordingFile.ProtoReflect.Descriptor instead.
 func (*RecordingFile) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{6}
+	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RecordingFile) GetFileId() string {
@@ -1340,7 +1491,7 @@ type PauseInterval struct {
 
 func (x *PauseInterval) Reset() {
 	*x = PauseInterval{}
-	mi := &file_recorder_v1_recording_proto_msgTypes[7]
+	mi := &file_recorder_v1_recording_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1503,7 @@ func (x *PauseInterval) String() string {
 func (*PauseInterval) ProtoMessage() {}
 
 func (x *PauseInterval) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recording_proto_msgTypes[7]
+	mi := &file_recorder_v1_recording_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1516,7 @@ func (x *PauseInterval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseInterval.ProtoReflect.Descriptor instead.
 func (*PauseInterval) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{7}
+	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PauseInterval) GetStartFrame() int64 {
@@ -1402,7 +1553,7 @@ type FrameInterval struct {
 
 func (x *FrameInterval) Reset() {
 	*x = FrameInterval{}
-	mi := &file_recorder_v1_recording_proto_msgTypes[8]
+	mi := &file_recorder_v1_recording_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1565,7 @@ func (x *FrameInterval) String() string {
 func (*FrameInterval) ProtoMessage() {}
 
 func (x *FrameInterval) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recording_proto_msgTypes[8]
+	mi := &file_recorder_v1_recording_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1578,7 @@ func (x *FrameInterval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameInterval.ProtoReflect.Descriptor instead.
 func (*FrameInterval) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{8}
+	return file_recorder_v1_recording_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FrameInterval) GetStartFrame() int64 {
@@ -1448,7 +1599,7 @@ var File_recorder_v1_recording_proto protoreflect.FileDescriptor
 
 const file_recorder_v1_recording_proto_rawDesc = "" +
 	"\n" +
-	"\x1brecorder/v1/recording.proto\x12\vrecorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\b\n" +
+	"\x1brecorder/v1/recording.proto\x12\vrecorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\b\n" +
 	"\tRecording\x12!\n" +
 	"\frecording_id\x18\x01 \x01(\tR\vrecordingId\x12%\n" +
 	"\x0eapplication_id\x18\x02 \x01(\tR\rapplicationId\x12'\n" +
@@ -1472,7 +1623,8 @@ const file_recorder_v1_recording_proto_rawDesc = "" +
 	"\x04legs\x18\x10 \x03(\v2\x18.recorder.v1.RecordedLegR\x04legs\x122\n" +
 	"\x06pauses\x18\x11 \x03(\v2\x1a.recorder.v1.PauseIntervalR\x06pauses\x12\x18\n" +
 	"\afailure\x18\x12 \x01(\tR\afailure\x122\n" +
-	"\x06damage\x18\x13 \x03(\v2\x1a.recorder.v1.FrameIntervalR\x06damage\x1a;\n" +
+	"\x06damage\x18\x13 \x03(\v2\x1a.recorder.v1.FrameIntervalR\x06damage\x12'\n" +
+	"\x0fconference_name\x18\x14 \x01(\tR\x0econferenceName\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x0e\n" +
@@ -1514,7 +1666,7 @@ const file_recorder_v1_recording_proto_rawDesc = "" +
 	"\x06leg_id\x18\x01 \x01(\tR\x05legId\x12(\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x14.recorder.v1.LegRoleR\x04role\x126\n" +
 	"\bencoding\x18\x03 \x01(\x0e2\x1a.recorder.v1.AudioEncodingR\bencoding\x12$\n" +
-	"\x0esample_rate_hz\x18\x04 \x01(\rR\fsampleRateHz\"\x8a\x02\n" +
+	"\x0esample_rate_hz\x18\x04 \x01(\rR\fsampleRateHz\"\xe6\x02\n" +
 	"\vRecordedLeg\x12\"\n" +
 	"\x03leg\x18\x01 \x01(\v2\x10.recorder.v1.LegR\x03leg\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\rR\achannel\x12\x16\n" +
@@ -1526,7 +1678,24 @@ const file_recorder_v1_recording_proto_rawDesc = "" +
 	"\x0frepeated_frames\x18\x06 \x01(\x03R\x0erepeatedFrames\x12\x1f\n" +
 	"\vfirst_frame\x18\a \x01(\x03R\n" +
 	"firstFrame\x12\x1b\n" +
-	"\tend_frame\x18\b \x01(\x03R\bendFrame\"\xd6\x02\n" +
+	"\tend_frame\x18\b \x01(\x03R\bendFrame\x12*\n" +
+	"\x05stays\x18\t \x03(\v2\x14.recorder.v1.LegStayR\x05stays\x12 \n" +
+	"\tdrift_ppm\x18\n" +
+	" \x01(\x01H\x00R\bdriftPpm\x88\x01\x01B\f\n" +
+	"\n" +
+	"_drift_ppm\"\x91\x01\n" +
+	"\aLegStay\x12!\n" +
+	"\fjoined_frame\x18\x01 \x01(\x03R\vjoinedFrame\x12\"\n" +
+	"\n" +
+	"left_frame\x18\x02 \x01(\x03H\x00R\tleftFrame\x88\x01\x01\x120\n" +
+	"\x05muted\x18\x03 \x03(\v2\x1a.recorder.v1.MutedIntervalR\x05mutedB\r\n" +
+	"\v_left_frame\"`\n" +
+	"\rMutedInterval\x12\x1f\n" +
+	"\vstart_frame\x18\x01 \x01(\x03R\n" +
+	"startFrame\x12 \n" +
+	"\tend_frame\x18\x02 \x01(\x03H\x00R\bendFrame\x88\x01\x01B\f\n" +
+	"\n" +
+	"_end_frame\"\xd6\x02\n" +
 	"\rRecordingFile\x12\x17\n" +
 	"\afile_id\x18\x01 \x01(\tR\x06fileId\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12/\n" +
@@ -1588,11 +1757,12 @@ const file_recorder_v1_recording_proto_rawDesc = "" +
 	"HttpMethod\x12\x1b\n" +
 	"\x17HTTP_METHOD_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10HTTP_METHOD_POST\x10\x01\x12\x13\n" +
-	"\x0fHTTP_METHOD_GET\x10\x02*M\n" +
+	"\x0fHTTP_METHOD_GET\x10\x02*g\n" +
 	"\aLegRole\x12\x18\n" +
 	"\x14LEG_ROLE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fLEG_ROLE_CALLER\x10\x01\x12\x13\n" +
-	"\x0fLEG_ROLE_CALLEE\x10\x02*\x7f\n" +
+	"\x0fLEG_ROLE_CALLEE\x10\x02\x12\x18\n" +
+	"\x14LEG_ROLE_PARTICIPANT\x10\x03*\x7f\n" +
 	"\rAudioEncoding\x12\x1e\n" +
 	"\x1aAUDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17AUDIO_ENCODING_LINEAR16\x10\x01\x12\x18\n" +
@@ -1616,7 +1786,7 @@ func file_recorder_v1_recording_proto_rawDescGZIP() []byte {
 }
 
 var file_recorder_v1_recording_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_recorder_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_recorder_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_recorder_v1_recording_proto_goTypes = []any{
 	(RecordingKind)(0),            // 0: recorder.v1.RecordingKind
 	(RecordingState)(0),           // 1: recorder.v1.RecordingState
@@ -1633,46 +1803,50 @@ var file_recorder_v1_recording_proto_goTypes = []any{
 	(*EncoderOptions)(nil),        // 12: recorder.v1.EncoderOptions
 	(*Leg)(nil),                   // 13: recorder.v1.Leg
 	(*RecordedLeg)(nil),           // 14: recorder.v1.RecordedLeg
-	(*RecordingFile)(nil),         // 15: recorder.v1.RecordingFile
-	(*PauseInterval)(nil),         // 16: recorder.v1.PauseInterval
-	(*FrameInterval)(nil),         // 17: recorder.v1.FrameInterval
-	nil,                           // 18: recorder.v1.Recording.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*LegStay)(nil),               // 15: recorder.v1.LegStay
+	(*MutedInterval)(nil),         // 16: recorder.v1.MutedInterval
+	(*RecordingFile)(nil),         // 17: recorder.v1.RecordingFile
+	(*PauseInterval)(nil),         // 18: recorder.v1.PauseInterval
+	(*FrameInterval)(nil),         // 19: recorder.v1.FrameInterval
+	nil,                           // 20: recorder.v1.Recording.MetadataEntry
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
 }
 var file_recorder_v1_recording_proto_depIdxs = []int32{
 	0,  // 0: recorder.v1.Recording.kind:type_name -> recorder.v1.RecordingKind
 	1,  // 1: recorder.v1.Recording.state:type_name -> recorder.v1.RecordingState
 	10, // 2: recorder.v1.Recording.options:type_name -> recorder.v1.RecordOptions
 	12, // 3: recorder.v1.Recording.encoder:type_name -> recorder.v1.EncoderOptions
-	18, // 4: recorder.v1.Recording.metadata:type_name -> recorder.v1.Recording.MetadataEntry
-	19, // 5: recorder.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
-	19, // 6: recorder.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
+	20, // 4: recorder.v1.Recording.metadata:type_name -> recorder.v1.Recording.MetadataEntry
+	21, // 5: recorder.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
+	21, // 6: recorder.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
 	2,  // 7: recorder.v1.Recording.stop_reason:type_name -> recorder.v1.StopReason
-	19, // 8: recorder.v1.Recording.available_time:type_name -> google.protobuf.Timestamp
-	19, // 9: recorder.v1.Recording.expire_time:type_name -> google.protobuf.Timestamp
-	15, // 10: recorder.v1.Recording.file:type_name -> recorder.v1.RecordingFile
+	21, // 8: recorder.v1.Recording.available_time:type_name -> google.protobuf.Timestamp
+	21, // 9: recorder.v1.Recording.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 10: recorder.v1.Recording.file:type_name -> recorder.v1.RecordingFile
 	14, // 11: recorder.v1.Recording.legs:type_name -> recorder.v1.RecordedLeg
-	16, // 12: recorder.v1.Recording.pauses:type_name -> recorder.v1.PauseInterval
-	17, // 13: recorder.v1.Recording.damage:type_name -> recorder.v1.FrameInterval
+	18, // 12: recorder.v1.Recording.pauses:type_name -> recorder.v1.PauseInterval
+	19, // 13: recorder.v1.Recording.damage:type_name -> recorder.v1.FrameInterval
 	3,  // 14: recorder.v1.RecordOptions.format:type_name -> recorder.v1.FileFormat
 	4,  // 15: recorder.v1.RecordOptions.split:type_name -> recorder.v1.Split
-	20, // 16: recorder.v1.RecordOptions.end_on_silence:type_name -> google.protobuf.Duration
-	20, // 17: recorder.v1.RecordOptions.time_out:type_name -> google.protobuf.Duration
+	22, // 16: recorder.v1.RecordOptions.end_on_silence:type_name -> google.protobuf.Duration
+	22, // 17: recorder.v1.RecordOptions.time_out:type_name -> google.protobuf.Duration
 	5,  // 18: recorder.v1.RecordOptions.event_method:type_name -> recorder.v1.HttpMethod
 	11, // 19: recorder.v1.RecordOptions.transcription:type_name -> recorder.v1.Transcription
 	5,  // 20: recorder.v1.Transcription.event_method:type_name -> recorder.v1.HttpMethod
 	6,  // 21: recorder.v1.Leg.role:type_name -> recorder.v1.LegRole
 	7,  // 22: recorder.v1.Leg.encoding:type_name -> recorder.v1.AudioEncoding
 	13, // 23: recorder.v1.RecordedLeg.leg:type_name -> recorder.v1.Leg
-	3,  // 24: recorder.v1.RecordingFile.format:type_name -> recorder.v1.FileFormat
-	20, // 25: recorder.v1.RecordingFile.duration:type_name -> google.protobuf.Duration
-	8,  // 26: recorder.v1.PauseInterval.mode:type_name -> recorder.v1.PauseMode
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	15, // 24: recorder.v1.RecordedLeg.stays:type_name -> recorder.v1.LegStay
+	16, // 25: recorder.v1.LegStay.muted:type_name -> recorder.v1.MutedInterval
+	3,  // 26: recorder.v1.RecordingFile.format:type_name -> recorder.v1.FileFormat
+	22, // 27: recorder.v1.RecordingFile.duration:type_name -> google.protobuf.Duration
+	8,  // 28: recorder.v1.PauseInterval.mode:type_name -> recorder.v1.PauseMode
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_recorder_v1_recording_proto_init() }
@@ -1684,14 +1858,17 @@ func file_recorder_v1_recording_proto_init() {
 	file_recorder_v1_recording_proto_msgTypes[1].OneofWrappers = []any{}
 	file_recorder_v1_recording_proto_msgTypes[2].OneofWrappers = []any{}
 	file_recorder_v1_recording_proto_msgTypes[3].OneofWrappers = []any{}
+	file_recorder_v1_recording_proto_msgTypes[5].OneofWrappers = []any{}
+	file_recorder_v1_recording_proto_msgTypes[6].OneofWrappers = []any{}
 	file_recorder_v1_recording_proto_msgTypes[7].OneofWrappers = []any{}
+	file_recorder_v1_recording_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recorder_v1_recording_proto_rawDesc), len(file_recorder_v1_recording_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,7 @@ package recorderv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -790,11 +791,245 @@ func (*DownloadRecordingResponse_File) isDownloadRecordingResponse_Payload() {}
 
 func (*DownloadRecordingResponse_Chunk) isDownloadRecordingResponse_Payload() {}
 
+// StartConferenceRecordingRequest names a conference and says how to record it.
+type StartConferenceRecordingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Conversation that the conference is, `CON-` and a UUID.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// How to record; absent means as the conference was opened.
+	//
+	// Types that are valid to be assigned to Options:
+	//
+	//	*StartConferenceRecordingRequest_Typed
+	//	*StartConferenceRecordingRequest_Ncco
+	Options       isStartConferenceRecordingRequest_Options `protobuf_oneof:"options"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartConferenceRecordingRequest) Reset() {
+	*x = StartConferenceRecordingRequest{}
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartConferenceRecordingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartConferenceRecordingRequest) ProtoMessage() {}
+
+func (x *StartConferenceRecordingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartConferenceRecordingRequest.ProtoReflect.Descriptor instead.
+func (*StartConferenceRecordingRequest) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recording_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StartConferenceRecordingRequest) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *StartConferenceRecordingRequest) GetOptions() isStartConferenceRecordingRequest_Options {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *StartConferenceRecordingRequest) GetTyped() *RecordOptions {
+	if x != nil {
+		if x, ok := x.Options.(*StartConferenceRecordingRequest_Typed); ok {
+			return x.Typed
+		}
+	}
+	return nil
+}
+
+func (x *StartConferenceRecordingRequest) GetNcco() *structpb.Struct {
+	if x != nil {
+		if x, ok := x.Options.(*StartConferenceRecordingRequest_Ncco); ok {
+			return x.Ncco
+		}
+	}
+	return nil
+}
+
+type isStartConferenceRecordingRequest_Options interface {
+	isStartConferenceRecordingRequest_Options()
+}
+
+type StartConferenceRecordingRequest_Typed struct {
+	// Typed. `end_on_silence` and `end_on_key` are refused.
+	Typed *RecordOptions `protobuf:"bytes,2,opt,name=typed,proto3,oneof"`
+}
+
+type StartConferenceRecordingRequest_Ncco struct {
+	// The NCCO `record` action as it is.
+	Ncco *structpb.Struct `protobuf:"bytes,3,opt,name=ncco,proto3,oneof"`
+}
+
+func (*StartConferenceRecordingRequest_Typed) isStartConferenceRecordingRequest_Options() {}
+
+func (*StartConferenceRecordingRequest_Ncco) isStartConferenceRecordingRequest_Options() {}
+
+// StartConferenceRecordingResponse holds the recording.
+type StartConferenceRecordingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recording that runs now.
+	Recording     *Recording `protobuf:"bytes,1,opt,name=recording,proto3" json:"recording,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartConferenceRecordingResponse) Reset() {
+	*x = StartConferenceRecordingResponse{}
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartConferenceRecordingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartConferenceRecordingResponse) ProtoMessage() {}
+
+func (x *StartConferenceRecordingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartConferenceRecordingResponse.ProtoReflect.Descriptor instead.
+func (*StartConferenceRecordingResponse) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recording_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StartConferenceRecordingResponse) GetRecording() *Recording {
+	if x != nil {
+		return x.Recording
+	}
+	return nil
+}
+
+// StopConferenceRecordingRequest names a conference.
+type StopConferenceRecordingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Conversation that the conference is.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StopConferenceRecordingRequest) Reset() {
+	*x = StopConferenceRecordingRequest{}
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopConferenceRecordingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopConferenceRecordingRequest) ProtoMessage() {}
+
+func (x *StopConferenceRecordingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopConferenceRecordingRequest.ProtoReflect.Descriptor instead.
+func (*StopConferenceRecordingRequest) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recording_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StopConferenceRecordingRequest) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+// StopConferenceRecordingResponse holds the recording.
+type StopConferenceRecordingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recording that ran; RECORDING_NOT_FOUND if there was none.
+	Recording     *Recording `protobuf:"bytes,1,opt,name=recording,proto3" json:"recording,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopConferenceRecordingResponse) Reset() {
+	*x = StopConferenceRecordingResponse{}
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopConferenceRecordingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopConferenceRecordingResponse) ProtoMessage() {}
+
+func (x *StopConferenceRecordingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recording_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopConferenceRecordingResponse.ProtoReflect.Descriptor instead.
+func (*StopConferenceRecordingResponse) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recording_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StopConferenceRecordingResponse) GetRecording() *Recording {
+	if x != nil {
+		return x.Recording
+	}
+	return nil
+}
+
 var File_recorder_v1_recording_service_proto protoreflect.FileDescriptor
 
 const file_recorder_v1_recording_service_proto_rawDesc = "" +
 	"\n" +
-	"#recorder/v1/recording_service.proto\x12\vrecorder.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\"8\n" +
+	"#recorder/v1/recording_service.proto\x12\vrecorder.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\"8\n" +
 	"\x13GetRecordingRequest\x12!\n" +
 	"\frecording_id\x18\x01 \x01(\tR\vrecordingId\"L\n" +
 	"\x14GetRecordingResponse\x124\n" +
@@ -837,14 +1072,27 @@ const file_recorder_v1_recording_service_proto_rawDesc = "" +
 	"\x19DownloadRecordingResponse\x120\n" +
 	"\x04file\x18\x01 \x01(\v2\x1a.recorder.v1.RecordingFileH\x00R\x04file\x12\x1b\n" +
 	"\x05chunk\x18\x02 \x01(\fB\x03\x80\x01\x01H\x00R\x05chunkB\t\n" +
-	"\apayload2\x97\x05\n" +
+	"\apayload\"\xb8\x01\n" +
+	"\x1fStartConferenceRecordingRequest\x12'\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x122\n" +
+	"\x05typed\x18\x02 \x01(\v2\x1a.recorder.v1.RecordOptionsH\x00R\x05typed\x12-\n" +
+	"\x04ncco\x18\x03 \x01(\v2\x17.google.protobuf.StructH\x00R\x04nccoB\t\n" +
+	"\aoptions\"X\n" +
+	" StartConferenceRecordingResponse\x124\n" +
+	"\trecording\x18\x01 \x01(\v2\x16.recorder.v1.RecordingR\trecording\"I\n" +
+	"\x1eStopConferenceRecordingRequest\x12'\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\"W\n" +
+	"\x1fStopConferenceRecordingResponse\x124\n" +
+	"\trecording\x18\x01 \x01(\v2\x16.recorder.v1.RecordingR\trecording2\x86\a\n" +
 	"\x10RecordingService\x12S\n" +
 	"\fGetRecording\x12 .recorder.v1.GetRecordingRequest\x1a!.recorder.v1.GetRecordingResponse\x12Y\n" +
 	"\x0eListRecordings\x12\".recorder.v1.ListRecordingsRequest\x1a#.recorder.v1.ListRecordingsResponse\x12V\n" +
 	"\rStopRecording\x12!.recorder.v1.StopRecordingRequest\x1a\".recorder.v1.StopRecordingResponse\x12Y\n" +
 	"\x0ePauseRecording\x12\".recorder.v1.PauseRecordingRequest\x1a#.recorder.v1.PauseRecordingResponse\x12\\\n" +
 	"\x0fResumeRecording\x12#.recorder.v1.ResumeRecordingRequest\x1a$.recorder.v1.ResumeRecordingResponse\x12\\\n" +
-	"\x0fDeleteRecording\x12#.recorder.v1.DeleteRecordingRequest\x1a$.recorder.v1.DeleteRecordingResponse\x12d\n" +
+	"\x0fDeleteRecording\x12#.recorder.v1.DeleteRecordingRequest\x1a$.recorder.v1.DeleteRecordingResponse\x12w\n" +
+	"\x18StartConferenceRecording\x12,.recorder.v1.StartConferenceRecordingRequest\x1a-.recorder.v1.StartConferenceRecordingResponse\x12t\n" +
+	"\x17StopConferenceRecording\x12+.recorder.v1.StopConferenceRecordingRequest\x1a,.recorder.v1.StopConferenceRecordingResponse\x12d\n" +
 	"\x11DownloadRecording\x12%.recorder.v1.DownloadRecordingRequest\x1a&.recorder.v1.DownloadRecordingResponse0\x01BHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
 
 var (
@@ -859,59 +1107,73 @@ func file_recorder_v1_recording_service_proto_rawDescGZIP() []byte {
 	return file_recorder_v1_recording_service_proto_rawDescData
 }
 
-var file_recorder_v1_recording_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_recorder_v1_recording_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_recorder_v1_recording_service_proto_goTypes = []any{
-	(*GetRecordingRequest)(nil),       // 0: recorder.v1.GetRecordingRequest
-	(*GetRecordingResponse)(nil),      // 1: recorder.v1.GetRecordingResponse
-	(*ListRecordingsRequest)(nil),     // 2: recorder.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil),    // 3: recorder.v1.ListRecordingsResponse
-	(*StopRecordingRequest)(nil),      // 4: recorder.v1.StopRecordingRequest
-	(*StopRecordingResponse)(nil),     // 5: recorder.v1.StopRecordingResponse
-	(*PauseRecordingRequest)(nil),     // 6: recorder.v1.PauseRecordingRequest
-	(*PauseRecordingResponse)(nil),    // 7: recorder.v1.PauseRecordingResponse
-	(*ResumeRecordingRequest)(nil),    // 8: recorder.v1.ResumeRecordingRequest
-	(*ResumeRecordingResponse)(nil),   // 9: recorder.v1.ResumeRecordingResponse
-	(*DeleteRecordingRequest)(nil),    // 10: recorder.v1.DeleteRecordingRequest
-	(*DeleteRecordingResponse)(nil),   // 11: recorder.v1.DeleteRecordingResponse
-	(*DownloadRecordingRequest)(nil),  // 12: recorder.v1.DownloadRecordingRequest
-	(*DownloadRecordingResponse)(nil), // 13: recorder.v1.DownloadRecordingResponse
-	(*Recording)(nil),                 // 14: recorder.v1.Recording
-	(RecordingState)(0),               // 15: recorder.v1.RecordingState
-	(*timestamppb.Timestamp)(nil),     // 16: google.protobuf.Timestamp
-	(PauseMode)(0),                    // 17: recorder.v1.PauseMode
-	(*RecordingFile)(nil),             // 18: recorder.v1.RecordingFile
+	(*GetRecordingRequest)(nil),              // 0: recorder.v1.GetRecordingRequest
+	(*GetRecordingResponse)(nil),             // 1: recorder.v1.GetRecordingResponse
+	(*ListRecordingsRequest)(nil),            // 2: recorder.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil),           // 3: recorder.v1.ListRecordingsResponse
+	(*StopRecordingRequest)(nil),             // 4: recorder.v1.StopRecordingRequest
+	(*StopRecordingResponse)(nil),            // 5: recorder.v1.StopRecordingResponse
+	(*PauseRecordingRequest)(nil),            // 6: recorder.v1.PauseRecordingRequest
+	(*PauseRecordingResponse)(nil),           // 7: recorder.v1.PauseRecordingResponse
+	(*ResumeRecordingRequest)(nil),           // 8: recorder.v1.ResumeRecordingRequest
+	(*ResumeRecordingResponse)(nil),          // 9: recorder.v1.ResumeRecordingResponse
+	(*DeleteRecordingRequest)(nil),           // 10: recorder.v1.DeleteRecordingRequest
+	(*DeleteRecordingResponse)(nil),          // 11: recorder.v1.DeleteRecordingResponse
+	(*DownloadRecordingRequest)(nil),         // 12: recorder.v1.DownloadRecordingRequest
+	(*DownloadRecordingResponse)(nil),        // 13: recorder.v1.DownloadRecordingResponse
+	(*StartConferenceRecordingRequest)(nil),  // 14: recorder.v1.StartConferenceRecordingRequest
+	(*StartConferenceRecordingResponse)(nil), // 15: recorder.v1.StartConferenceRecordingResponse
+	(*StopConferenceRecordingRequest)(nil),   // 16: recorder.v1.StopConferenceRecordingRequest
+	(*StopConferenceRecordingResponse)(nil),  // 17: recorder.v1.StopConferenceRecordingResponse
+	(*Recording)(nil),                        // 18: recorder.v1.Recording
+	(RecordingState)(0),                      // 19: recorder.v1.RecordingState
+	(*timestamppb.Timestamp)(nil),            // 20: google.protobuf.Timestamp
+	(PauseMode)(0),                           // 21: recorder.v1.PauseMode
+	(*RecordingFile)(nil),                    // 22: recorder.v1.RecordingFile
+	(*RecordOptions)(nil),                    // 23: recorder.v1.RecordOptions
+	(*structpb.Struct)(nil),                  // 24: google.protobuf.Struct
 }
 var file_recorder_v1_recording_service_proto_depIdxs = []int32{
-	14, // 0: recorder.v1.GetRecordingResponse.recording:type_name -> recorder.v1.Recording
-	15, // 1: recorder.v1.ListRecordingsRequest.states:type_name -> recorder.v1.RecordingState
-	16, // 2: recorder.v1.ListRecordingsRequest.start_time_from:type_name -> google.protobuf.Timestamp
-	16, // 3: recorder.v1.ListRecordingsRequest.start_time_before:type_name -> google.protobuf.Timestamp
-	14, // 4: recorder.v1.ListRecordingsResponse.recordings:type_name -> recorder.v1.Recording
-	14, // 5: recorder.v1.StopRecordingResponse.recording:type_name -> recorder.v1.Recording
-	17, // 6: recorder.v1.PauseRecordingRequest.mode:type_name -> recorder.v1.PauseMode
-	14, // 7: recorder.v1.PauseRecordingResponse.recording:type_name -> recorder.v1.Recording
-	14, // 8: recorder.v1.ResumeRecordingResponse.recording:type_name -> recorder.v1.Recording
-	14, // 9: recorder.v1.DeleteRecordingResponse.recording:type_name -> recorder.v1.Recording
-	18, // 10: recorder.v1.DownloadRecordingResponse.file:type_name -> recorder.v1.RecordingFile
-	0,  // 11: recorder.v1.RecordingService.GetRecording:input_type -> recorder.v1.GetRecordingRequest
-	2,  // 12: recorder.v1.RecordingService.ListRecordings:input_type -> recorder.v1.ListRecordingsRequest
-	4,  // 13: recorder.v1.RecordingService.StopRecording:input_type -> recorder.v1.StopRecordingRequest
-	6,  // 14: recorder.v1.RecordingService.PauseRecording:input_type -> recorder.v1.PauseRecordingRequest
-	8,  // 15: recorder.v1.RecordingService.ResumeRecording:input_type -> recorder.v1.ResumeRecordingRequest
-	10, // 16: recorder.v1.RecordingService.DeleteRecording:input_type -> recorder.v1.DeleteRecordingRequest
-	12, // 17: recorder.v1.RecordingService.DownloadRecording:input_type -> recorder.v1.DownloadRecordingRequest
-	1,  // 18: recorder.v1.RecordingService.GetRecording:output_type -> recorder.v1.GetRecordingResponse
-	3,  // 19: recorder.v1.RecordingService.ListRecordings:output_type -> recorder.v1.ListRecordingsResponse
-	5,  // 20: recorder.v1.RecordingService.StopRecording:output_type -> recorder.v1.StopRecordingResponse
-	7,  // 21: recorder.v1.RecordingService.PauseRecording:output_type -> recorder.v1.PauseRecordingResponse
-	9,  // 22: recorder.v1.RecordingService.ResumeRecording:output_type -> recorder.v1.ResumeRecordingResponse
-	11, // 23: recorder.v1.RecordingService.DeleteRecording:output_type -> recorder.v1.DeleteRecordingResponse
-	13, // 24: recorder.v1.RecordingService.DownloadRecording:output_type -> recorder.v1.DownloadRecordingResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 0: recorder.v1.GetRecordingResponse.recording:type_name -> recorder.v1.Recording
+	19, // 1: recorder.v1.ListRecordingsRequest.states:type_name -> recorder.v1.RecordingState
+	20, // 2: recorder.v1.ListRecordingsRequest.start_time_from:type_name -> google.protobuf.Timestamp
+	20, // 3: recorder.v1.ListRecordingsRequest.start_time_before:type_name -> google.protobuf.Timestamp
+	18, // 4: recorder.v1.ListRecordingsResponse.recordings:type_name -> recorder.v1.Recording
+	18, // 5: recorder.v1.StopRecordingResponse.recording:type_name -> recorder.v1.Recording
+	21, // 6: recorder.v1.PauseRecordingRequest.mode:type_name -> recorder.v1.PauseMode
+	18, // 7: recorder.v1.PauseRecordingResponse.recording:type_name -> recorder.v1.Recording
+	18, // 8: recorder.v1.ResumeRecordingResponse.recording:type_name -> recorder.v1.Recording
+	18, // 9: recorder.v1.DeleteRecordingResponse.recording:type_name -> recorder.v1.Recording
+	22, // 10: recorder.v1.DownloadRecordingResponse.file:type_name -> recorder.v1.RecordingFile
+	23, // 11: recorder.v1.StartConferenceRecordingRequest.typed:type_name -> recorder.v1.RecordOptions
+	24, // 12: recorder.v1.StartConferenceRecordingRequest.ncco:type_name -> google.protobuf.Struct
+	18, // 13: recorder.v1.StartConferenceRecordingResponse.recording:type_name -> recorder.v1.Recording
+	18, // 14: recorder.v1.StopConferenceRecordingResponse.recording:type_name -> recorder.v1.Recording
+	0,  // 15: recorder.v1.RecordingService.GetRecording:input_type -> recorder.v1.GetRecordingRequest
+	2,  // 16: recorder.v1.RecordingService.ListRecordings:input_type -> recorder.v1.ListRecordingsRequest
+	4,  // 17: recorder.v1.RecordingService.StopRecording:input_type -> recorder.v1.StopRecordingRequest
+	6,  // 18: recorder.v1.RecordingService.PauseRecording:input_type -> recorder.v1.PauseRecordingRequest
+	8,  // 19: recorder.v1.RecordingService.ResumeRecording:input_type -> recorder.v1.ResumeRecordingRequest
+	10, // 20: recorder.v1.RecordingService.DeleteRecording:input_type -> recorder.v1.DeleteRecordingRequest
+	14, // 21: recorder.v1.RecordingService.StartConferenceRecording:input_type -> recorder.v1.StartConferenceRecordingRequest
+	16, // 22: recorder.v1.RecordingService.StopConferenceRecording:input_type -> recorder.v1.StopConferenceRecordingRequest
+	12, // 23: recorder.v1.RecordingService.DownloadRecording:input_type -> recorder.v1.DownloadRecordingRequest
+	1,  // 24: recorder.v1.RecordingService.GetRecording:output_type -> recorder.v1.GetRecordingResponse
+	3,  // 25: recorder.v1.RecordingService.ListRecordings:output_type -> recorder.v1.ListRecordingsResponse
+	5,  // 26: recorder.v1.RecordingService.StopRecording:output_type -> recorder.v1.StopRecordingResponse
+	7,  // 27: recorder.v1.RecordingService.PauseRecording:output_type -> recorder.v1.PauseRecordingResponse
+	9,  // 28: recorder.v1.RecordingService.ResumeRecording:output_type -> recorder.v1.ResumeRecordingResponse
+	11, // 29: recorder.v1.RecordingService.DeleteRecording:output_type -> recorder.v1.DeleteRecordingResponse
+	15, // 30: recorder.v1.RecordingService.StartConferenceRecording:output_type -> recorder.v1.StartConferenceRecordingResponse
+	17, // 31: recorder.v1.RecordingService.StopConferenceRecording:output_type -> recorder.v1.StopConferenceRecordingResponse
+	13, // 32: recorder.v1.RecordingService.DownloadRecording:output_type -> recorder.v1.DownloadRecordingResponse
+	24, // [24:33] is the sub-list for method output_type
+	15, // [15:24] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_recorder_v1_recording_service_proto_init() }
@@ -925,13 +1187,17 @@ func file_recorder_v1_recording_service_proto_init() {
 		(*DownloadRecordingResponse_File)(nil),
 		(*DownloadRecordingResponse_Chunk)(nil),
 	}
+	file_recorder_v1_recording_service_proto_msgTypes[14].OneofWrappers = []any{
+		(*StartConferenceRecordingRequest_Typed)(nil),
+		(*StartConferenceRecordingRequest_Ncco)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recorder_v1_recording_service_proto_rawDesc), len(file_recorder_v1_recording_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

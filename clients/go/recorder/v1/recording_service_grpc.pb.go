@@ -21,13 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecordingService_GetRecording_FullMethodName      = "/recorder.v1.RecordingService/GetRecording"
-	RecordingService_ListRecordings_FullMethodName    = "/recorder.v1.RecordingService/ListRecordings"
-	RecordingService_StopRecording_FullMethodName     = "/recorder.v1.RecordingService/StopRecording"
-	RecordingService_PauseRecording_FullMethodName    = "/recorder.v1.RecordingService/PauseRecording"
-	RecordingService_ResumeRecording_FullMethodName   = "/recorder.v1.RecordingService/ResumeRecording"
-	RecordingService_DeleteRecording_FullMethodName   = "/recorder.v1.RecordingService/DeleteRecording"
-	RecordingService_DownloadRecording_FullMethodName = "/recorder.v1.RecordingService/DownloadRecording"
+	RecordingService_GetRecording_FullMethodName             = "/recorder.v1.RecordingService/GetRecording"
+	RecordingService_ListRecordings_FullMethodName           = "/recorder.v1.RecordingService/ListRecordings"
+	RecordingService_StopRecording_FullMethodName            = "/recorder.v1.RecordingService/StopRecording"
+	RecordingService_PauseRecording_FullMethodName           = "/recorder.v1.RecordingService/PauseRecording"
+	RecordingService_ResumeRecording_FullMethodName          = "/recorder.v1.RecordingService/ResumeRecording"
+	RecordingService_DeleteRecording_FullMethodName          = "/recorder.v1.RecordingService/DeleteRecording"
+	RecordingService_StartConferenceRecording_FullMethodName = "/recorder.v1.RecordingService/StartConferenceRecording"
+	RecordingService_StopConferenceRecording_FullMethodName  = "/recorder.v1.RecordingService/StopConferenceRecording"
+	RecordingService_DownloadRecording_FullMethodName        = "/recorder.v1.RecordingService/DownloadRecording"
 )
 
 // RecordingServiceClient is the client API for RecordingService service.
@@ -49,6 +51,10 @@ type RecordingServiceClient interface {
 	ResumeRecording(ctx context.Context, in *ResumeRecordingRequest, opts ...grpc.CallOption) (*ResumeRecordingResponse, error)
 	// DeleteRecording removes the file for good and keeps the record of it. RECORDING_LIVE while it runs.
 	DeleteRecording(ctx context.Context, in *DeleteRecordingRequest, opts ...grpc.CallOption) (*DeleteRecordingResponse, error)
+	// StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is.
+	StartConferenceRecording(ctx context.Context, in *StartConferenceRecordingRequest, opts ...grpc.CallOption) (*StartConferenceRecordingResponse, error)
+	// StopConferenceRecording ends the recording that runs of a conference; the conference goes on.
+	StopConferenceRecording(ctx context.Context, in *StopConferenceRecordingRequest, opts ...grpc.CallOption) (*StopConferenceRecordingResponse, error)
 	// DownloadRecording streams the file.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
 }
@@ -121,6 +127,26 @@ func (c *recordingServiceClient) DeleteRecording(ctx context.Context, in *Delete
 	return out, nil
 }
 
+func (c *recordingServiceClient) StartConferenceRecording(ctx context.Context, in *StartConferenceRecordingRequest, opts ...grpc.CallOption) (*StartConferenceRecordingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartConferenceRecordingResponse)
+	err := c.cc.Invoke(ctx, RecordingService_StartConferenceRecording_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordingServiceClient) StopConferenceRecording(ctx context.Context, in *StopConferenceRecordingRequest, opts ...grpc.CallOption) (*StopConferenceRecordingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StopConferenceRecordingResponse)
+	err := c.cc.Invoke(ctx, RecordingService_StopConferenceRecording_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *recordingServiceClient) DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &RecordingService_ServiceDesc.Streams[0], RecordingService_DownloadRecording_FullMethodName, cOpts...)
@@ -159,6 +185,10 @@ type RecordingServiceServer interface {
 	ResumeRecording(context.Context, *ResumeRecordingRequest) (*ResumeRecordingResponse, error)
 	// DeleteRecording removes the file for good and keeps the record of it. RECORDING_LIVE while it runs.
 	DeleteRecording(context.Context, *DeleteRecordingRequest) (*DeleteRecordingResponse, error)
+	// StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is.
+	StartConferenceRecording(context.Context, *StartConferenceRecordingRequest) (*StartConferenceRecordingResponse, error)
+	// StopConferenceRecording ends the recording that runs of a conference; the conference goes on.
+	StopConferenceRecording(context.Context, *StopConferenceRecordingRequest) (*StopConferenceRecordingResponse, error)
 	// DownloadRecording streams the file.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
 	mustEmbedUnimplementedRecordingServiceServer()
@@ -188,6 +218,12 @@ func (UnimplementedRecordingServiceServer) ResumeRecording(context.Context, *Res
 }
 func (UnimplementedRecordingServiceServer) DeleteRecording(context.Context, *DeleteRecordingRequest) (*DeleteRecordingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRecording not implemented")
+}
+func (UnimplementedRecordingServiceServer) StartConferenceRecording(context.Context, *StartConferenceRecordingRequest) (*StartConferenceRecordingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartConferenceRecording not implemented")
+}
+func (UnimplementedRecordingServiceServer) StopConferenceRecording(context.Context, *StopConferenceRecordingRequest) (*StopConferenceRecordingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StopConferenceRecording not implemented")
 }
 func (UnimplementedRecordingServiceServer) DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error {
 	return status.Error(codes.Unimplemented, "method DownloadRecording not implemented")
@@ -321,6 +357,42 @@ func _RecordingService_DeleteRecording_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecordingService_StartConferenceRecording_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartConferenceRecordingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).StartConferenceRecording(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_StartConferenceRecording_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).StartConferenceRecording(ctx, req.(*StartConferenceRecordingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordingService_StopConferenceRecording_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StopConferenceRecordingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).StopConferenceRecording(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_StopConferenceRecording_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).StopConferenceRecording(ctx, req.(*StopConferenceRecordingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecordingService_DownloadRecording_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(DownloadRecordingRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -362,6 +434,14 @@ var RecordingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteRecording",
 			Handler:    _RecordingService_DeleteRecording_Handler,
+		},
+		{
+			MethodName: "StartConferenceRecording",
+			Handler:    _RecordingService_StartConferenceRecording_Handler,
+		},
+		{
+			MethodName: "StopConferenceRecording",
+			Handler:    _RecordingService_StopConferenceRecording_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -118,6 +118,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Only at start: the database was made by a newer Recorder."""
     ERROR_REASON_DIRECTORY_LOCKED: _ErrorReason.ValueType  # 47
     """Only at start: another Recorder uses this data directory."""
+    ERROR_REASON_CONFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 48
+    """There is no such conference for this caller, or it has ended."""
+    ERROR_REASON_STREAM_NOT_FOUND: _ErrorReason.ValueType  # 49
+    """There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
+    Join anew with the same or another id.
+    """
     ERROR_REASON_OWNER_AWAY: _ErrorReason.ValueType  # 50
     """The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time."""
     ERROR_REASON_NODE_FENCED: _ErrorReason.ValueType  # 51
@@ -225,6 +231,12 @@ ERROR_REASON_SCHEMA_TOO_NEW: ErrorReason.ValueType  # 46
 """Only at start: the database was made by a newer Recorder."""
 ERROR_REASON_DIRECTORY_LOCKED: ErrorReason.ValueType  # 47
 """Only at start: another Recorder uses this data directory."""
+ERROR_REASON_CONFERENCE_NOT_FOUND: ErrorReason.ValueType  # 48
+"""There is no such conference for this caller, or it has ended."""
+ERROR_REASON_STREAM_NOT_FOUND: ErrorReason.ValueType  # 49
+"""There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
+Join anew with the same or another id.
+"""
 ERROR_REASON_OWNER_AWAY: ErrorReason.ValueType  # 50
 """The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time."""
 ERROR_REASON_NODE_FENCED: ErrorReason.ValueType  # 51

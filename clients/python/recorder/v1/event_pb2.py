@@ -28,7 +28,7 @@ from recorder.v1 import recording_pb2 as recorder_dot_v1_dot_recording__pb2
 from recorder.v1 import webhook_pb2 as recorder_dot_v1_dot_webhook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17recorder/v1/event.proto\x12\x0brecorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\x1a\x19recorder/v1/webhook.proto\"\xb6\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12$\n\x04type\x18\x03 \x01(\x0e\x32\x16.recorder.v1.EventType\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61pplication_id\x18\x05 \x01(\t\x12\x1a\n\x12recording_sequence\x18\x06 \x01(\x04\x12)\n\trecording\x18\x07 \x01(\x0b\x32\x16.recorder.v1.Recording\x12\'\n\x04\x64tmf\x18\x08 \x01(\x0b\x32\x17.recorder.v1.DtmfDetailH\x00\x12)\n\x08\x64\x65livery\x18\t \x01(\x0b\x32\x15.recorder.v1.DeliveryH\x00\x42\x08\n\x06\x64\x65tail\"l\n\nDtmfDetail\x12\x0e\n\x06leg_id\x18\x01 \x01(\t\x12\x12\n\x05\x64igit\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\r\n\x05\x66rame\x18\x03 \x01(\x03\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\xad\x03\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1c\x45VENT_TYPE_RECORDING_STARTED\x10\x01\x12\x1f\n\x1b\x45VENT_TYPE_RECORDING_PAUSED\x10\x02\x12 \n\x1c\x45VENT_TYPE_RECORDING_RESUMED\x10\x03\x12\x13\n\x0f\x45VENT_TYPE_DTMF\x10\x04\x12 \n\x1c\x45VENT_TYPE_RECORDING_STOPPED\x10\x05\x12\"\n\x1e\x45VENT_TYPE_RECORDING_COMPLETED\x10\x06\x12\x1f\n\x1b\x45VENT_TYPE_RECORDING_FAILED\x10\x07\x12\x1e\n\x1a\x45VENT_TYPE_RECORDING_EMPTY\x10\x08\x12 \n\x1c\x45VENT_TYPE_RECORDING_DELETED\x10\t\x12 \n\x1c\x45VENT_TYPE_RECORDING_EXPIRED\x10\n\x12 \n\x1c\x45VENT_TYPE_WEBHOOK_DELIVERED\x10\x0b\x12\x1d\n\x19\x45VENT_TYPE_WEBHOOK_FAILED\x10\x0c\x42HZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17recorder/v1/event.proto\x12\x0brecorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\x1a\x19recorder/v1/webhook.proto\"\xdd\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12$\n\x04type\x18\x03 \x01(\x0e\x32\x16.recorder.v1.EventType\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61pplication_id\x18\x05 \x01(\t\x12\x1a\n\x12recording_sequence\x18\x06 \x01(\x04\x12)\n\trecording\x18\x07 \x01(\x0b\x32\x16.recorder.v1.Recording\x12\'\n\x04\x64tmf\x18\x08 \x01(\x0b\x32\x17.recorder.v1.DtmfDetailH\x00\x12)\n\x08\x64\x65livery\x18\t \x01(\x0b\x32\x15.recorder.v1.DeliveryH\x00\x12%\n\x03leg\x18\n \x01(\x0b\x32\x16.recorder.v1.LegDetailH\x00\x42\x08\n\x06\x64\x65tail\"l\n\nDtmfDetail\x12\x0e\n\x06leg_id\x18\x01 \x01(\t\x12\x12\n\x05\x64igit\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\r\n\x05\x66rame\x18\x03 \x01(\x03\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\";\n\tLegDetail\x12\x0e\n\x06leg_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\r*\x97\x04\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1c\x45VENT_TYPE_RECORDING_STARTED\x10\x01\x12\x1f\n\x1b\x45VENT_TYPE_RECORDING_PAUSED\x10\x02\x12 \n\x1c\x45VENT_TYPE_RECORDING_RESUMED\x10\x03\x12\x13\n\x0f\x45VENT_TYPE_DTMF\x10\x04\x12 \n\x1c\x45VENT_TYPE_RECORDING_STOPPED\x10\x05\x12\"\n\x1e\x45VENT_TYPE_RECORDING_COMPLETED\x10\x06\x12\x1f\n\x1b\x45VENT_TYPE_RECORDING_FAILED\x10\x07\x12\x1e\n\x1a\x45VENT_TYPE_RECORDING_EMPTY\x10\x08\x12 \n\x1c\x45VENT_TYPE_RECORDING_DELETED\x10\t\x12 \n\x1c\x45VENT_TYPE_RECORDING_EXPIRED\x10\n\x12 \n\x1c\x45VENT_TYPE_WEBHOOK_DELIVERED\x10\x0b\x12\x1d\n\x19\x45VENT_TYPE_WEBHOOK_FAILED\x10\x0c\x12\x19\n\x15\x45VENT_TYPE_LEG_JOINED\x10\r\x12\x17\n\x13\x45VENT_TYPE_LEG_LEFT\x10\x0e\x12\x18\n\x14\x45VENT_TYPE_LEG_MUTED\x10\x0f\x12\x1a\n\x16\x45VENT_TYPE_LEG_UNMUTED\x10\x10\x42HZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1'
   _globals['_DTMFDETAIL'].fields_by_name['digit']._loaded_options = None
   _globals['_DTMFDETAIL'].fields_by_name['digit']._serialized_options = b'\200\001\001'
-  _globals['_EVENTTYPE']._serialized_start=585
-  _globals['_EVENTTYPE']._serialized_end=1014
+  _globals['_EVENTTYPE']._serialized_start=685
+  _globals['_EVENTTYPE']._serialized_end=1220
   _globals['_EVENT']._serialized_start=162
-  _globals['_EVENT']._serialized_end=472
-  _globals['_DTMFDETAIL']._serialized_start=474
-  _globals['_DTMFDETAIL']._serialized_end=582
+  _globals['_EVENT']._serialized_end=511
+  _globals['_DTMFDETAIL']._serialized_start=513
+  _globals['_DTMFDETAIL']._serialized_end=621
+  _globals['_LEGDETAIL']._serialized_start=623
+  _globals['_LEGDETAIL']._serialized_end=682
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,14 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """The record event arrived at its webhook."""
     EVENT_TYPE_WEBHOOK_FAILED: _EventType.ValueType  # 12
     """The record event could not be delivered; no more tries unless asked for by Redeliver."""
+    EVENT_TYPE_LEG_JOINED: _EventType.ValueType  # 13
+    """A leg joined the conference, or was there when the recording began."""
+    EVENT_TYPE_LEG_LEFT: _EventType.ValueType  # 14
+    """A leg left the conference."""
+    EVENT_TYPE_LEG_MUTED: _EventType.ValueType  # 15
+    """A leg was muted."""
+    EVENT_TYPE_LEG_UNMUTED: _EventType.ValueType  # 16
+    """A leg was unmuted."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """EventType is what happened."""
@@ -83,6 +91,14 @@ EVENT_TYPE_WEBHOOK_DELIVERED: EventType.ValueType  # 11
 """The record event arrived at its webhook."""
 EVENT_TYPE_WEBHOOK_FAILED: EventType.ValueType  # 12
 """The record event could not be delivered; no more tries unless asked for by Redeliver."""
+EVENT_TYPE_LEG_JOINED: EventType.ValueType  # 13
+"""A leg joined the conference, or was there when the recording began."""
+EVENT_TYPE_LEG_LEFT: EventType.ValueType  # 14
+"""A leg left the conference."""
+EVENT_TYPE_LEG_MUTED: EventType.ValueType  # 15
+"""A leg was muted."""
+EVENT_TYPE_LEG_UNMUTED: EventType.ValueType  # 16
+"""A leg was unmuted."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 @_typing.final
@@ -100,6 +116,7 @@ class Event(_message.Message):
     RECORDING_FIELD_NUMBER: _builtins.int
     DTMF_FIELD_NUMBER: _builtins.int
     DELIVERY_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """UUID of the event, the same wherever it is told."""
     cursor: _builtins.str
@@ -126,6 +143,10 @@ class Event(_message.Message):
     def delivery(self) -> _webhook_pb2.Delivery:
         """For WEBHOOK_DELIVERED and WEBHOOK_FAILED."""
 
+    @_builtins.property
+    def leg(self) -> Global___LegDetail:
+        """For LEG_JOINED, LEG_LEFT, LEG_MUTED and LEG_UNMUTED."""
+
     def __init__(
         self,
         *,
@@ -138,12 +159,13 @@ class Event(_message.Message):
         recording: _recording_pb2.Recording | None = ...,
         dtmf: Global___DtmfDetail | None = ...,
         delivery: _webhook_pb2.Delivery | None = ...,
+        leg: Global___LegDetail | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "detail", b"detail", "dtmf", b"dtmf", "recording", b"recording", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "detail", b"detail", "dtmf", b"dtmf", "leg", b"leg", "recording", b"recording", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "cursor", b"cursor", "delivery", b"delivery", "detail", b"detail", "dtmf", b"dtmf", "event_id", b"event_id", "recording", b"recording", "recording_sequence", b"recording_sequence", "time", b"time", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "cursor", b"cursor", "delivery", b"delivery", "detail", b"detail", "dtmf", b"dtmf", "event_id", b"event_id", "leg", b"leg", "recording", b"recording", "recording_sequence", b"recording_sequence", "time", b"time", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["dtmf", "delivery"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["dtmf", "delivery", "leg"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -184,3 +206,33 @@ class DtmfDetail(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DtmfDetail: _TypeAlias = DtmfDetail  # noqa: Y015
+
+@_typing.final
+class LegDetail(_message.Message):
+    """LegDetail is a leg that came, went, or was muted or unmuted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEG_ID_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    leg_id: _builtins.str
+    """The leg."""
+    frame: _builtins.int
+    """Where, in recording frames."""
+    channel: _builtins.int
+    """Its channel in the file, from 0."""
+    def __init__(
+        self,
+        *,
+        leg_id: _builtins.str = ...,
+        frame: _builtins.int = ...,
+        channel: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "frame", b"frame", "leg_id", b"leg_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LegDetail: _TypeAlias = LegDetail  # noqa: Y015

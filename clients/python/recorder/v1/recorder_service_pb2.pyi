@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from recorder.v1 import media_pb2 as _media_pb2
 from recorder.v1 import recording_pb2 as _recording_pb2
 import builtins as _builtins
@@ -21,6 +22,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ConferenceRecordMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConferenceRecordModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConferenceRecordMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONFERENCE_RECORD_MODE_UNSPECIFIED: _ConferenceRecordMode.ValueType  # 0
+    """Refused."""
+    CONFERENCE_RECORD_MODE_AUTOMATIC: _ConferenceRecordMode.ValueType  # 1
+    """One recording, from the first leg with `start_on_enter` on, for as long as the conference lives."""
+    CONFERENCE_RECORD_MODE_ON_DEMAND: _ConferenceRecordMode.ValueType  # 2
+    """As many as are started and stopped by request."""
+
+class ConferenceRecordMode(_ConferenceRecordMode, metaclass=_ConferenceRecordModeEnumTypeWrapper):
+    """ConferenceRecordMode says when a recording of a conference is made."""
+
+CONFERENCE_RECORD_MODE_UNSPECIFIED: ConferenceRecordMode.ValueType  # 0
+"""Refused."""
+CONFERENCE_RECORD_MODE_AUTOMATIC: ConferenceRecordMode.ValueType  # 1
+"""One recording, from the first leg with `start_on_enter` on, for as long as the conference lives."""
+CONFERENCE_RECORD_MODE_ON_DEMAND: ConferenceRecordMode.ValueType  # 2
+"""As many as are started and stopped by request."""
+Global___ConferenceRecordMode: _TypeAlias = ConferenceRecordMode  # noqa: Y015
 
 @_typing.final
 class RecordCallRequest(_message.Message):
@@ -277,3 +302,565 @@ class RecordCallResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___RecordCallResponse: _TypeAlias = RecordCallResponse  # noqa: Y015
+
+@_typing.final
+class RecordConferenceRequest(_message.Message):
+    """RecordConferenceRequest is one message from the media server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    DTMF_FIELD_NUMBER: _builtins.int
+    JOIN_LEG_FIELD_NUMBER: _builtins.int
+    LEAVE_LEG_FIELD_NUMBER: _builtins.int
+    MUTE_LEG_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Number of this request on this stream: 1 for `open.join`, then 2, 3, 4 without holes. `open.resume` carries 0. A
+    number seen before is ignored; a jump is refused with SEQUENCE_GAP and the expected number.
+    """
+    @_builtins.property
+    def open(self) -> Global___OpenConference:
+        """First message, once."""
+
+    @_builtins.property
+    def audio(self) -> _media_pb2.Audio:
+        """Audio of one or more legs of this stream. Positions count in each leg's own sample rate from the same instant: the
+        stream's position 0.
+        """
+
+    @_builtins.property
+    def dtmf(self) -> _media_pb2.Dtmf:
+        """A key press of a leg of this stream."""
+
+    @_builtins.property
+    def join_leg(self) -> Global___JoinLeg:
+        """A leg joins."""
+
+    @_builtins.property
+    def leave_leg(self) -> Global___LeaveLeg:
+        """A leg leaves."""
+
+    @_builtins.property
+    def mute_leg(self) -> Global___MuteLeg:
+        """A leg is muted or unmuted."""
+
+    @_builtins.property
+    def control(self) -> _media_pb2.Control:
+        """Pause, resume or stop of the recording that runs; without one it changes nothing. Frames are recording frames."""
+
+    @_builtins.property
+    def close(self) -> Global___CloseConference:
+        """All legs of this stream leave, and the stream ends."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        open: Global___OpenConference | None = ...,
+        audio: _media_pb2.Audio | None = ...,
+        dtmf: _media_pb2.Dtmf | None = ...,
+        join_leg: Global___JoinLeg | None = ...,
+        leave_leg: Global___LeaveLeg | None = ...,
+        mute_leg: Global___MuteLeg | None = ...,
+        control: _media_pb2.Control | None = ...,
+        close: Global___CloseConference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "close", b"close", "control", b"control", "dtmf", b"dtmf", "join_leg", b"join_leg", "leave_leg", b"leave_leg", "mute_leg", b"mute_leg", "open", b"open", "payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "close", b"close", "control", b"control", "dtmf", b"dtmf", "join_leg", b"join_leg", "leave_leg", b"leave_leg", "mute_leg", b"mute_leg", "open", b"open", "payload", b"payload", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["open", "audio", "dtmf", "join_leg", "leave_leg", "mute_leg", "control", "close"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+Global___RecordConferenceRequest: _TypeAlias = RecordConferenceRequest  # noqa: Y015
+
+@_typing.final
+class OpenConference(_message.Message):
+    """OpenConference begins a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOIN_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    ACK_INTERVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def join(self) -> Global___JoinConference:
+        """Begin a stream. Sending the same again after a lost answer goes on with it: the id makes it idempotent."""
+
+    @_builtins.property
+    def resume(self) -> Global___ResumeConference:
+        """Go on with a stream whose line was lost."""
+
+    @_builtins.property
+    def ack_interval(self) -> _duration_pb2.Duration:
+        """Longest wait for an acknowledgement: 50 ms to 10 s; default 500 ms."""
+
+    def __init__(
+        self,
+        *,
+        join: Global___JoinConference | None = ...,
+        resume: Global___ResumeConference | None = ...,
+        ack_interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack_interval", b"ack_interval", "join", b"join", "resume", b"resume", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_interval", b"ack_interval", "join", b"join", "resume", b"resume", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["join", "resume"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___OpenConference: _TypeAlias = OpenConference  # noqa: Y015
+
+@_typing.final
+class JoinConference(_message.Message):
+    """JoinConference says which conference a stream feeds. Where the conference does not exist yet, this makes it: only then
+    `conversation_id`, `record`, `options`, `encoder` and `metadata` count.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FRAME_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    TYPED_FIELD_NUMBER: _builtins.int
+    NCCO_FIELD_NUMBER: _builtins.int
+    ENCODER_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    """Id of the stream, a random UUID chosen by the client."""
+    name: _builtins.str
+    """Name of the conference: 1 to 128 characters, unique within its application. After the conference has ended the name
+    may be used again.
+    """
+    application_id: _builtins.str
+    """Application that owns the conference. Needed with the admin token; otherwise empty or the token's own."""
+    origin_frame: _builtins.int
+    """Where position 0 of this stream lies, in frames at 16 kHz since the conference began. Set it where the sender knows,
+    because its streams share a clock: then nothing is measured or corrected. Absent: position 0 is the instant at which
+    the server received this message, and the sender's clock is followed.
+    """
+    conversation_id: _builtins.str
+    """Conversation that the conference is, `CON-` and a UUID; empty lets the server make one."""
+    record: Global___ConferenceRecordMode.ValueType
+    """When a recording is made; absent means AUTOMATIC."""
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JoinLeg]:
+        """Legs that are there from the beginning; more may join later."""
+
+    @_builtins.property
+    def typed(self) -> _recording_pb2.RecordOptions:
+        """Typed."""
+
+    @_builtins.property
+    def ncco(self) -> _struct_pb2.Struct:
+        """The NCCO `record` action as it is."""
+
+    @_builtins.property
+    def encoder(self) -> _recording_pb2.EncoderOptions:
+        """Encoder settings; absent means the service's defaults."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Free labels kept with the recording and echoed in its events. At most 32 keys of 64 characters, values of 512."""
+
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        legs: _abc.Iterable[Global___JoinLeg] | None = ...,
+        origin_frame: _builtins.int | None = ...,
+        conversation_id: _builtins.str = ...,
+        record: Global___ConferenceRecordMode.ValueType | None = ...,
+        typed: _recording_pb2.RecordOptions | None = ...,
+        ncco: _struct_pb2.Struct | None = ...,
+        encoder: _recording_pb2.EncoderOptions | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame", "_record", b"_record", "encoder", b"encoder", "ncco", b"ncco", "options", b"options", "origin_frame", b"origin_frame", "record", b"record", "typed", b"typed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame", "_record", b"_record", "application_id", b"application_id", "conversation_id", b"conversation_id", "encoder", b"encoder", "legs", b"legs", "metadata", b"metadata", "name", b"name", "ncco", b"ncco", "options", b"options", "origin_frame", b"origin_frame", "record", b"record", "stream_id", b"stream_id", "typed", b"typed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__origin_frame: _TypeAlias = _typing.Literal["origin_frame"]  # noqa: Y015
+    _WhichOneofArgType__origin_frame: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame"]  # noqa: Y015
+    _WhichOneofReturnType__record: _TypeAlias = _typing.Literal["record"]  # noqa: Y015
+    _WhichOneofArgType__record: _TypeAlias = _typing.Literal["_record", b"_record"]  # noqa: Y015
+    _WhichOneofReturnType_options: _TypeAlias = _typing.Literal["typed", "ncco"]  # noqa: Y015
+    _WhichOneofArgType_options: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__origin_frame) -> _WhichOneofReturnType__origin_frame | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__record) -> _WhichOneofReturnType__record | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_options) -> _WhichOneofReturnType_options | None: ...
+
+Global___JoinConference: _TypeAlias = JoinConference  # noqa: Y015
+
+@_typing.final
+class ResumeConference(_message.Message):
+    """ResumeConference names the stream to go on with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    """Its id. If another RPC still holds it, that one is ended with STREAM_REPLACED."""
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeConference: _TypeAlias = ResumeConference  # noqa: Y015
+
+@_typing.final
+class JoinLeg(_message.Message):
+    """JoinLeg lets a leg in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEG_FIELD_NUMBER: _builtins.int
+    START_ON_ENTER_FIELD_NUMBER: _builtins.int
+    END_ON_EXIT_FIELD_NUMBER: _builtins.int
+    MUTED_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    start_on_enter: _builtins.bool
+    """Whether its coming starts the recording, absent means yes. With no in all other legs it is a moderated room: nothing is
+    recorded before the moderator comes.
+    """
+    end_on_exit: _builtins.bool
+    """Whether its leaving ends the conference, default no."""
+    muted: _builtins.bool
+    """Whether it comes in muted, default no."""
+    frame: _builtins.int
+    """Where it joins, in its own sample rate since the stream's position 0; absent means now."""
+    @_builtins.property
+    def leg(self) -> _recording_pb2.Leg:
+        """The leg; its role is left out or PARTICIPANT. An id that is in the conference already is refused with DUPLICATE_LEG.
+        One that was there before and comes back keeps its channel, and has to come back in the same format.
+        """
+
+    def __init__(
+        self,
+        *,
+        leg: _recording_pb2.Leg | None = ...,
+        start_on_enter: _builtins.bool | None = ...,
+        end_on_exit: _builtins.bool = ...,
+        muted: _builtins.bool = ...,
+        frame: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "_start_on_enter", b"_start_on_enter", "frame", b"frame", "leg", b"leg", "start_on_enter", b"start_on_enter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "_start_on_enter", b"_start_on_enter", "end_on_exit", b"end_on_exit", "frame", b"frame", "leg", b"leg", "muted", b"muted", "start_on_enter", b"start_on_enter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frame: _TypeAlias = _typing.Literal["frame"]  # noqa: Y015
+    _WhichOneofArgType__frame: _TypeAlias = _typing.Literal["_frame", b"_frame"]  # noqa: Y015
+    _WhichOneofReturnType__start_on_enter: _TypeAlias = _typing.Literal["start_on_enter"]  # noqa: Y015
+    _WhichOneofArgType__start_on_enter: _TypeAlias = _typing.Literal["_start_on_enter", b"_start_on_enter"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame) -> _WhichOneofReturnType__frame | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start_on_enter) -> _WhichOneofReturnType__start_on_enter | None: ...
+
+Global___JoinLeg: _TypeAlias = JoinLeg  # noqa: Y015
+
+@_typing.final
+class LeaveLeg(_message.Message):
+    """LeaveLeg lets a leg go. UNKNOWN_LEG if it is not on this stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEG_ID_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    leg_id: _builtins.str
+    """The leg."""
+    frame: _builtins.int
+    """Where it left, in its own sample rate since the stream's position 0; absent means after its last audio."""
+    def __init__(
+        self,
+        *,
+        leg_id: _builtins.str = ...,
+        frame: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "frame", b"frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "frame", b"frame", "leg_id", b"leg_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frame: _TypeAlias = _typing.Literal["frame"]  # noqa: Y015
+    _WhichOneofArgType__frame: _TypeAlias = _typing.Literal["_frame", b"_frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame) -> _WhichOneofReturnType__frame | None: ...
+
+Global___LeaveLeg: _TypeAlias = LeaveLeg  # noqa: Y015
+
+@_typing.final
+class MuteLeg(_message.Message):
+    """MuteLeg mutes or unmutes a leg of this stream: while it is muted, its audio is not recorded. Doing so twice changes
+    nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEG_ID_FIELD_NUMBER: _builtins.int
+    MUTED_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    leg_id: _builtins.str
+    """The leg."""
+    muted: _builtins.bool
+    """Whether it is muted from now on."""
+    frame: _builtins.int
+    """Where, in the leg's own sample rate since the stream's position 0; absent means after its last audio."""
+    def __init__(
+        self,
+        *,
+        leg_id: _builtins.str = ...,
+        muted: _builtins.bool = ...,
+        frame: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "frame", b"frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "frame", b"frame", "leg_id", b"leg_id", "muted", b"muted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frame: _TypeAlias = _typing.Literal["frame"]  # noqa: Y015
+    _WhichOneofArgType__frame: _TypeAlias = _typing.Literal["_frame", b"_frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame) -> _WhichOneofReturnType__frame | None: ...
+
+Global___MuteLeg: _TypeAlias = MuteLeg  # noqa: Y015
+
+@_typing.final
+class CloseConference(_message.Message):
+    """CloseConference ends a stream in order: its legs leave where their audio ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseConference: _TypeAlias = CloseConference  # noqa: Y015
+
+@_typing.final
+class RecordConferenceResponse(_message.Message):
+    """RecordConferenceResponse is one message to the media server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENED_FIELD_NUMBER: _builtins.int
+    ACK_FIELD_NUMBER: _builtins.int
+    PLAY_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def opened(self) -> Global___ConferenceOpened:
+        """Answer to `open`."""
+
+    @_builtins.property
+    def ack(self) -> _media_pb2.Ack:
+        """What is durable."""
+
+    @_builtins.property
+    def play(self) -> _media_pb2.Play:
+        """A beep for a leg's ear."""
+
+    @_builtins.property
+    def started(self) -> Global___ConferenceRecordingStarted:
+        """A recording of the conference has begun."""
+
+    @_builtins.property
+    def stopped(self) -> Global___ConferenceRecordingStopped:
+        """A recording of the conference has ended."""
+
+    @_builtins.property
+    def completed(self) -> _media_pb2.Completed:
+        """A recording of the conference reached its last state."""
+
+    @_builtins.property
+    def drain(self) -> _media_pb2.Drain:
+        """The server is going down: resume elsewhere."""
+
+    @_builtins.property
+    def ended(self) -> Global___ConferenceEnded:
+        """The last message: the stream was closed, or the conference has ended."""
+
+    def __init__(
+        self,
+        *,
+        opened: Global___ConferenceOpened | None = ...,
+        ack: _media_pb2.Ack | None = ...,
+        play: _media_pb2.Play | None = ...,
+        started: Global___ConferenceRecordingStarted | None = ...,
+        stopped: Global___ConferenceRecordingStopped | None = ...,
+        completed: _media_pb2.Completed | None = ...,
+        drain: _media_pb2.Drain | None = ...,
+        ended: Global___ConferenceEnded | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "completed", b"completed", "drain", b"drain", "ended", b"ended", "opened", b"opened", "payload", b"payload", "play", b"play", "started", b"started", "stopped", b"stopped"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "completed", b"completed", "drain", b"drain", "ended", b"ended", "opened", b"opened", "payload", b"payload", "play", b"play", "started", b"started", "stopped", b"stopped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["opened", "ack", "play", "started", "stopped", "completed", "drain", "ended"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+Global___RecordConferenceResponse: _TypeAlias = RecordConferenceResponse  # noqa: Y015
+
+@_typing.final
+class ConferenceOpened(_message.Message):
+    """ConferenceOpened answers `open`: the legs are in, durably where a recording runs, and audio may follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    RECORDING_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FRAME_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Conversation that the conference is."""
+    next_sequence: _builtins.int
+    """Sequence the server expects next: 2 for a new stream. After a resume, replay from here."""
+    origin_frame: _builtins.int
+    """Where this stream's position 0 lies, in frames at 16 kHz since the conference began."""
+    @_builtins.property
+    def recording(self) -> _recording_pb2.Recording:
+        """The recording that runs; absent while none does."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Things accepted but worth knowing, for people."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        recording: _recording_pb2.Recording | None = ...,
+        next_sequence: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+        origin_frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "next_sequence", b"next_sequence", "origin_frame", b"origin_frame", "recording", b"recording", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConferenceOpened: _TypeAlias = ConferenceOpened  # noqa: Y015
+
+@_typing.final
+class ConferenceRecordingStarted(_message.Message):
+    """ConferenceRecordingStarted tells of a recording that began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recording(self) -> _recording_pb2.Recording:
+        """The recording."""
+
+    def __init__(
+        self,
+        *,
+        recording: _recording_pb2.Recording | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConferenceRecordingStarted: _TypeAlias = ConferenceRecordingStarted  # noqa: Y015
+
+@_typing.final
+class ConferenceRecordingStopped(_message.Message):
+    """ConferenceRecordingStopped tells of a recording that ended; its file is being finished."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    recording_id: _builtins.str
+    """The recording's id."""
+    reason: _recording_pb2.StopReason.ValueType
+    """What ended it."""
+    frame: _builtins.int
+    """Where it ended, in recording frames."""
+    def __init__(
+        self,
+        *,
+        recording_id: _builtins.str = ...,
+        reason: _recording_pb2.StopReason.ValueType = ...,
+        frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "reason", b"reason", "recording_id", b"recording_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConferenceRecordingStopped: _TypeAlias = ConferenceRecordingStopped  # noqa: Y015
+
+@_typing.final
+class ConferenceEnded(_message.Message):
+    """ConferenceEnded is the last message of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFERENCE_ENDED_FIELD_NUMBER: _builtins.int
+    conference_ended: _builtins.bool
+    """Whether the conference itself has ended, and not only this stream's part in it."""
+    def __init__(
+        self,
+        *,
+        conference_ended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conference_ended", b"conference_ended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConferenceEnded: _TypeAlias = ConferenceEnded  # noqa: Y015

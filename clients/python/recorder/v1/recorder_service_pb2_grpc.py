@@ -40,6 +40,11 @@ class RecorderServiceStub:
                 request_serializer=recorder_dot_v1_dot_recorder__service__pb2.RecordCallRequest.SerializeToString,
                 response_deserializer=recorder_dot_v1_dot_recorder__service__pb2.RecordCallResponse.FromString,
                 _registered_method=True)
+        self.RecordConference = channel.stream_stream(
+                '/recorder.v1.RecorderService/RecordConference',
+                request_serializer=recorder_dot_v1_dot_recorder__service__pb2.RecordConferenceRequest.SerializeToString,
+                response_deserializer=recorder_dot_v1_dot_recorder__service__pb2.RecordConferenceResponse.FromString,
+                _registered_method=True)
 
 
 class RecorderServiceServicer:
@@ -60,6 +65,21 @@ class RecorderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordConference(self, request_iterator, context):
+        """RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+        servers, may feed the same conference; it lives from its first leg to its last.
+
+        The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+        leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+        RecordCall, for each stream by itself: other streams go on while one is interrupted.
+
+        A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+        stream ends with OK.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecorderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -67,6 +87,11 @@ def add_RecorderServiceServicer_to_server(servicer, server):
                     servicer.RecordCall,
                     request_deserializer=recorder_dot_v1_dot_recorder__service__pb2.RecordCallRequest.FromString,
                     response_serializer=recorder_dot_v1_dot_recorder__service__pb2.RecordCallResponse.SerializeToString,
+            ),
+            'RecordConference': grpc.stream_stream_rpc_method_handler(
+                    servicer.RecordConference,
+                    request_deserializer=recorder_dot_v1_dot_recorder__service__pb2.RecordConferenceRequest.FromString,
+                    response_serializer=recorder_dot_v1_dot_recorder__service__pb2.RecordConferenceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +122,33 @@ class RecorderService:
             '/recorder.v1.RecorderService/RecordCall',
             recorder_dot_v1_dot_recorder__service__pb2.RecordCallRequest.SerializeToString,
             recorder_dot_v1_dot_recorder__service__pb2.RecordCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordConference(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/recorder.v1.RecorderService/RecordConference',
+            recorder_dot_v1_dot_recorder__service__pb2.RecordConferenceRequest.SerializeToString,
+            recorder_dot_v1_dot_recorder__service__pb2.RecordConferenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,17 @@ class RecorderServiceStub:
     A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
     (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
     """
+    RecordConference: _grpc.StreamStreamMultiCallable[_recorder_service_pb2.RecordConferenceRequest, _recorder_service_pb2.RecordConferenceResponse]
+    """RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+    servers, may feed the same conference; it lives from its first leg to its last.
+
+    The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+    leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+    RecordCall, for each stream by itself: other streams go on while one is interrupted.
+
+    A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+    stream ends with OK.
+    """
 
 @_typing.type_check_only
 class RecorderServiceAsyncStub(RecorderServiceStub):
@@ -58,6 +69,17 @@ class RecorderServiceAsyncStub(RecorderServiceStub):
 
     A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
     (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
+    """
+    RecordConference: _aio.StreamStreamMultiCallable[_recorder_service_pb2.RecordConferenceRequest, _recorder_service_pb2.RecordConferenceResponse]  # type: ignore[assignment]
+    """RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+    servers, may feed the same conference; it lives from its first leg to its last.
+
+    The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+    leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+    RecordCall, for each stream by itself: other streams go on while one is interrupted.
+
+    A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+    stream ends with OK.
     """
 
 class RecorderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +99,23 @@ class RecorderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
         (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordConference(
+        self,
+        request_iterator: _MaybeAsyncIterator[_recorder_service_pb2.RecordConferenceRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recorder_service_pb2.RecordConferenceResponse], _abc.AsyncIterator[_recorder_service_pb2.RecordConferenceResponse]]:
+        """RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+        servers, may feed the same conference; it lives from its first leg to its last.
+
+        The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+        leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+        RecordCall, for each stream by itself: other streams go on while one is interrupted.
+
+        A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+        stream ends with OK.
         """
 
 def add_RecorderServiceServicer_to_server(servicer: RecorderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

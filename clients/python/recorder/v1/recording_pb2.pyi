@@ -221,6 +221,8 @@ class _LegRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LegRole.Value
     """The party whose call is recorded: left in a split file."""
     LEG_ROLE_CALLEE: _LegRole.ValueType  # 2
     """A party the caller hears: right in a split file."""
+    LEG_ROLE_PARTICIPANT: _LegRole.ValueType  # 3
+    """A party of a conference; refused in a call."""
 
 class LegRole(_LegRole, metaclass=_LegRoleEnumTypeWrapper):
     """LegRole is a leg's part in the call."""
@@ -231,6 +233,8 @@ LEG_ROLE_CALLER: LegRole.ValueType  # 1
 """The party whose call is recorded: left in a split file."""
 LEG_ROLE_CALLEE: LegRole.ValueType  # 2
 """A party the caller hears: right in a split file."""
+LEG_ROLE_PARTICIPANT: LegRole.ValueType  # 3
+"""A party of a conference; refused in a call."""
 Global___LegRole: _TypeAlias = LegRole  # noqa: Y015
 
 class _AudioEncoding:
@@ -330,6 +334,7 @@ class Recording(_message.Message):
     PAUSES_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     DAMAGE_FIELD_NUMBER: _builtins.int
+    CONFERENCE_NAME_FIELD_NUMBER: _builtins.int
     recording_id: _builtins.str
     """UUID of the recording, `recording_uuid` in webhooks."""
     application_id: _builtins.str
@@ -346,6 +351,8 @@ class Recording(_message.Message):
     """What ended it; absent while it runs."""
     failure: _builtins.str
     """Why it FAILED, for people; empty otherwise."""
+    conference_name: _builtins.str
+    """Name of the conference; empty for a call."""
     @_builtins.property
     def options(self) -> Global___RecordOptions:
         """The options in force, defaults filled in."""
@@ -414,10 +421,11 @@ class Recording(_message.Message):
         pauses: _abc.Iterable[Global___PauseInterval] | None = ...,
         failure: _builtins.str = ...,
         damage: _abc.Iterable[Global___FrameInterval] | None = ...,
+        conference_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason", "available_time", b"available_time", "encoder", b"encoder", "end_time", b"end_time", "expire_time", b"expire_time", "file", b"file", "options", b"options", "start_time", b"start_time", "stop_reason", b"stop_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason", "application_id", b"application_id", "available_time", b"available_time", "conversation_id", b"conversation_id", "damage", b"damage", "encoder", b"encoder", "end_time", b"end_time", "expire_time", b"expire_time", "failure", b"failure", "file", b"file", "kind", b"kind", "legs", b"legs", "metadata", b"metadata", "options", b"options", "pauses", b"pauses", "recording_id", b"recording_id", "start_time", b"start_time", "state", b"state", "stop_reason", b"stop_reason", "synchronous", b"synchronous"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason", "application_id", b"application_id", "available_time", b"available_time", "conference_name", b"conference_name", "conversation_id", b"conversation_id", "damage", b"damage", "encoder", b"encoder", "end_time", b"end_time", "expire_time", b"expire_time", "failure", b"failure", "file", b"file", "kind", b"kind", "legs", b"legs", "metadata", b"metadata", "options", b"options", "pauses", b"pauses", "recording_id", b"recording_id", "start_time", b"start_time", "state", b"state", "stop_reason", b"stop_reason", "synchronous", b"synchronous"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_reason: _TypeAlias = _typing.Literal["stop_reason"]  # noqa: Y015
     _WhichOneofArgType__stop_reason: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason"]  # noqa: Y015
@@ -633,6 +641,8 @@ class RecordedLeg(_message.Message):
     REPEATED_FRAMES_FIELD_NUMBER: _builtins.int
     FIRST_FRAME_FIELD_NUMBER: _builtins.int
     END_FRAME_FIELD_NUMBER: _builtins.int
+    STAYS_FIELD_NUMBER: _builtins.int
+    DRIFT_PPM_FIELD_NUMBER: _builtins.int
     channel: _builtins.int
     """Channel of the file it is in, from 0."""
     frames: _builtins.int
@@ -647,9 +657,17 @@ class RecordedLeg(_message.Message):
     """Position of the first frame received."""
     end_frame: _builtins.int
     """Position after the last frame received."""
+    drift_ppm: _builtins.float
+    """How much faster (positive) or slower the sender's clock runs than the conference's, in parts per million; absent where
+    it is not known. It is corrected in the file.
+    """
     @_builtins.property
     def leg(self) -> Global___Leg:
         """The leg as announced."""
+
+    @_builtins.property
+    def stays(self) -> _containers.RepeatedCompositeFieldContainer[Global___LegStay]:
+        """Times at which the leg was in a conference, in order; empty in a call."""
 
     def __init__(
         self,
@@ -662,14 +680,80 @@ class RecordedLeg(_message.Message):
         repeated_frames: _builtins.int = ...,
         first_frame: _builtins.int = ...,
         end_frame: _builtins.int = ...,
+        stays: _abc.Iterable[Global___LegStay] | None = ...,
+        drift_ppm: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["leg", b"leg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drift_ppm", b"_drift_ppm", "drift_ppm", b"drift_ppm", "leg", b"leg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "end_frame", b"end_frame", "first_frame", b"first_frame", "frames", b"frames", "gap_frames", b"gap_frames", "late_frames", b"late_frames", "leg", b"leg", "repeated_frames", b"repeated_frames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drift_ppm", b"_drift_ppm", "channel", b"channel", "drift_ppm", b"drift_ppm", "end_frame", b"end_frame", "first_frame", b"first_frame", "frames", b"frames", "gap_frames", b"gap_frames", "late_frames", b"late_frames", "leg", b"leg", "repeated_frames", b"repeated_frames", "stays", b"stays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__drift_ppm: _TypeAlias = _typing.Literal["drift_ppm"]  # noqa: Y015
+    _WhichOneofArgType__drift_ppm: _TypeAlias = _typing.Literal["_drift_ppm", b"_drift_ppm"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drift_ppm) -> _WhichOneofReturnType__drift_ppm | None: ...
 
 Global___RecordedLeg: _TypeAlias = RecordedLeg  # noqa: Y015
+
+@_typing.final
+class LegStay(_message.Message):
+    """LegStay is one time that a leg was in a conference, in recording frames."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOINED_FRAME_FIELD_NUMBER: _builtins.int
+    LEFT_FRAME_FIELD_NUMBER: _builtins.int
+    MUTED_FIELD_NUMBER: _builtins.int
+    joined_frame: _builtins.int
+    """Where it joined."""
+    left_frame: _builtins.int
+    """Where it left; absent while it is there."""
+    @_builtins.property
+    def muted(self) -> _containers.RepeatedCompositeFieldContainer[Global___MutedInterval]:
+        """When it was muted; the last interval has no end while it lasts."""
+
+    def __init__(
+        self,
+        *,
+        joined_frame: _builtins.int = ...,
+        left_frame: _builtins.int | None = ...,
+        muted: _abc.Iterable[Global___MutedInterval] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_left_frame", b"_left_frame", "left_frame", b"left_frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_left_frame", b"_left_frame", "joined_frame", b"joined_frame", "left_frame", b"left_frame", "muted", b"muted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__left_frame: _TypeAlias = _typing.Literal["left_frame"]  # noqa: Y015
+    _WhichOneofArgType__left_frame: _TypeAlias = _typing.Literal["_left_frame", b"_left_frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left_frame) -> _WhichOneofReturnType__left_frame | None: ...
+
+Global___LegStay: _TypeAlias = LegStay  # noqa: Y015
+
+@_typing.final
+class MutedInterval(_message.Message):
+    """MutedInterval is a time during which a leg was muted, in recording frames."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FRAME_FIELD_NUMBER: _builtins.int
+    END_FRAME_FIELD_NUMBER: _builtins.int
+    start_frame: _builtins.int
+    """Begin."""
+    end_frame: _builtins.int
+    """End; absent while it lasts."""
+    def __init__(
+        self,
+        *,
+        start_frame: _builtins.int = ...,
+        end_frame: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end_frame", b"_end_frame", "end_frame", b"end_frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_frame", b"_end_frame", "end_frame", b"end_frame", "start_frame", b"start_frame"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__end_frame: _TypeAlias = _typing.Literal["end_frame"]  # noqa: Y015
+    _WhichOneofArgType__end_frame: _TypeAlias = _typing.Literal["_end_frame", b"_end_frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_frame) -> _WhichOneofReturnType__end_frame | None: ...
+
+Global___MutedInterval: _TypeAlias = MutedInterval  # noqa: Y015
 
 @_typing.final
 class RecordingFile(_message.Message):

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from recorder.v1 import recording_pb2 as recorder_dot_v1_dot_recording__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#recorder/v1/recording_service.proto\x12\x0brecorder.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\"+\n\x13GetRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"A\n\x14GetRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"\x88\x02\n\x15ListRecordingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x03 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x04 \x01(\t\x12+\n\x06states\x18\x05 \x03(\x0e\x32\x1b.recorder.v1.RecordingState\x12\x33\n\x0fstart_time_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11start_time_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x16ListRecordingsResponse\x12*\n\nrecordings\x18\x01 \x03(\x0b\x32\x16.recorder.v1.Recording\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x14StopRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"B\n\x15StopRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"a\n\x15PauseRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x16.recorder.v1.PauseModeH\x00\x88\x01\x01\x42\x07\n\x05_mode\"C\n\x16PauseRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\".\n\x16ResumeRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"D\n\x17ResumeRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\".\n\x16\x44\x65leteRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"D\n\x17\x44\x65leteRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"F\n\x18\x44ownloadRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\"h\n\x19\x44ownloadRecordingResponse\x12*\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1a.recorder.v1.RecordingFileH\x00\x12\x14\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x42\t\n\x07payload2\x97\x05\n\x10RecordingService\x12S\n\x0cGetRecording\x12 .recorder.v1.GetRecordingRequest\x1a!.recorder.v1.GetRecordingResponse\x12Y\n\x0eListRecordings\x12\".recorder.v1.ListRecordingsRequest\x1a#.recorder.v1.ListRecordingsResponse\x12V\n\rStopRecording\x12!.recorder.v1.StopRecordingRequest\x1a\".recorder.v1.StopRecordingResponse\x12Y\n\x0ePauseRecording\x12\".recorder.v1.PauseRecordingRequest\x1a#.recorder.v1.PauseRecordingResponse\x12\\\n\x0fResumeRecording\x12#.recorder.v1.ResumeRecordingRequest\x1a$.recorder.v1.ResumeRecordingResponse\x12\\\n\x0f\x44\x65leteRecording\x12#.recorder.v1.DeleteRecordingRequest\x1a$.recorder.v1.DeleteRecordingResponse\x12\x64\n\x11\x44ownloadRecording\x12%.recorder.v1.DownloadRecordingRequest\x1a&.recorder.v1.DownloadRecordingResponse0\x01\x42HZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#recorder/v1/recording_service.proto\x12\x0brecorder.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brecorder/v1/recording.proto\"+\n\x13GetRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"A\n\x14GetRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"\x88\x02\n\x15ListRecordingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x03 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x04 \x01(\t\x12+\n\x06states\x18\x05 \x03(\x0e\x32\x1b.recorder.v1.RecordingState\x12\x33\n\x0fstart_time_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11start_time_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x16ListRecordingsResponse\x12*\n\nrecordings\x18\x01 \x03(\x0b\x32\x16.recorder.v1.Recording\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x14StopRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"B\n\x15StopRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"a\n\x15PauseRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x16.recorder.v1.PauseModeH\x00\x88\x01\x01\x42\x07\n\x05_mode\"C\n\x16PauseRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\".\n\x16ResumeRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"D\n\x17ResumeRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\".\n\x16\x44\x65leteRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"D\n\x17\x44\x65leteRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"F\n\x18\x44ownloadRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\"h\n\x19\x44ownloadRecordingResponse\x12*\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1a.recorder.v1.RecordingFileH\x00\x12\x14\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x42\t\n\x07payload\"\x9b\x01\n\x1fStartConferenceRecordingRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12+\n\x05typed\x18\x02 \x01(\x0b\x32\x1a.recorder.v1.RecordOptionsH\x00\x12\'\n\x04ncco\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x42\t\n\x07options\"M\n StartConferenceRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording\"9\n\x1eStopConferenceRecordingRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"L\n\x1fStopConferenceRecordingResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.recorder.v1.Recording2\x86\x07\n\x10RecordingService\x12S\n\x0cGetRecording\x12 .recorder.v1.GetRecordingRequest\x1a!.recorder.v1.GetRecordingResponse\x12Y\n\x0eListRecordings\x12\".recorder.v1.ListRecordingsRequest\x1a#.recorder.v1.ListRecordingsResponse\x12V\n\rStopRecording\x12!.recorder.v1.StopRecordingRequest\x1a\".recorder.v1.StopRecordingResponse\x12Y\n\x0ePauseRecording\x12\".recorder.v1.PauseRecordingRequest\x1a#.recorder.v1.PauseRecordingResponse\x12\\\n\x0fResumeRecording\x12#.recorder.v1.ResumeRecordingRequest\x1a$.recorder.v1.ResumeRecordingResponse\x12\\\n\x0f\x44\x65leteRecording\x12#.recorder.v1.DeleteRecordingRequest\x1a$.recorder.v1.DeleteRecordingResponse\x12w\n\x18StartConferenceRecording\x12,.recorder.v1.StartConferenceRecordingRequest\x1a-.recorder.v1.StartConferenceRecordingResponse\x12t\n\x17StopConferenceRecording\x12+.recorder.v1.StopConferenceRecordingRequest\x1a,.recorder.v1.StopConferenceRecordingResponse\x12\x64\n\x11\x44ownloadRecording\x12%.recorder.v1.DownloadRecordingRequest\x1a&.recorder.v1.DownloadRecordingResponse0\x01\x42HZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,34 +37,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1'
   _globals['_DOWNLOADRECORDINGRESPONSE'].fields_by_name['chunk']._loaded_options = None
   _globals['_DOWNLOADRECORDINGRESPONSE'].fields_by_name['chunk']._serialized_options = b'\200\001\001'
-  _globals['_GETRECORDINGREQUEST']._serialized_start=114
-  _globals['_GETRECORDINGREQUEST']._serialized_end=157
-  _globals['_GETRECORDINGRESPONSE']._serialized_start=159
-  _globals['_GETRECORDINGRESPONSE']._serialized_end=224
-  _globals['_LISTRECORDINGSREQUEST']._serialized_start=227
-  _globals['_LISTRECORDINGSREQUEST']._serialized_end=491
-  _globals['_LISTRECORDINGSRESPONSE']._serialized_start=493
-  _globals['_LISTRECORDINGSRESPONSE']._serialized_end=586
-  _globals['_STOPRECORDINGREQUEST']._serialized_start=588
-  _globals['_STOPRECORDINGREQUEST']._serialized_end=632
-  _globals['_STOPRECORDINGRESPONSE']._serialized_start=634
-  _globals['_STOPRECORDINGRESPONSE']._serialized_end=700
-  _globals['_PAUSERECORDINGREQUEST']._serialized_start=702
-  _globals['_PAUSERECORDINGREQUEST']._serialized_end=799
-  _globals['_PAUSERECORDINGRESPONSE']._serialized_start=801
-  _globals['_PAUSERECORDINGRESPONSE']._serialized_end=868
-  _globals['_RESUMERECORDINGREQUEST']._serialized_start=870
-  _globals['_RESUMERECORDINGREQUEST']._serialized_end=916
-  _globals['_RESUMERECORDINGRESPONSE']._serialized_start=918
-  _globals['_RESUMERECORDINGRESPONSE']._serialized_end=986
-  _globals['_DELETERECORDINGREQUEST']._serialized_start=988
-  _globals['_DELETERECORDINGREQUEST']._serialized_end=1034
-  _globals['_DELETERECORDINGRESPONSE']._serialized_start=1036
-  _globals['_DELETERECORDINGRESPONSE']._serialized_end=1104
-  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_start=1106
-  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_end=1176
-  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_start=1178
-  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_end=1282
-  _globals['_RECORDINGSERVICE']._serialized_start=1285
-  _globals['_RECORDINGSERVICE']._serialized_end=1948
+  _globals['_GETRECORDINGREQUEST']._serialized_start=144
+  _globals['_GETRECORDINGREQUEST']._serialized_end=187
+  _globals['_GETRECORDINGRESPONSE']._serialized_start=189
+  _globals['_GETRECORDINGRESPONSE']._serialized_end=254
+  _globals['_LISTRECORDINGSREQUEST']._serialized_start=257
+  _globals['_LISTRECORDINGSREQUEST']._serialized_end=521
+  _globals['_LISTRECORDINGSRESPONSE']._serialized_start=523
+  _globals['_LISTRECORDINGSRESPONSE']._serialized_end=616
+  _globals['_STOPRECORDINGREQUEST']._serialized_start=618
+  _globals['_STOPRECORDINGREQUEST']._serialized_end=662
+  _globals['_STOPRECORDINGRESPONSE']._serialized_start=664
+  _globals['_STOPRECORDINGRESPONSE']._serialized_end=730
+  _globals['_PAUSERECORDINGREQUEST']._serialized_start=732
+  _globals['_PAUSERECORDINGREQUEST']._serialized_end=829
+  _globals['_PAUSERECORDINGRESPONSE']._serialized_start=831
+  _globals['_PAUSERECORDINGRESPONSE']._serialized_end=898
+  _globals['_RESUMERECORDINGREQUEST']._serialized_start=900
+  _globals['_RESUMERECORDINGREQUEST']._serialized_end=946
+  _globals['_RESUMERECORDINGRESPONSE']._serialized_start=948
+  _globals['_RESUMERECORDINGRESPONSE']._serialized_end=1016
+  _globals['_DELETERECORDINGREQUEST']._serialized_start=1018
+  _globals['_DELETERECORDINGREQUEST']._serialized_end=1064
+  _globals['_DELETERECORDINGRESPONSE']._serialized_start=1066
+  _globals['_DELETERECORDINGRESPONSE']._serialized_end=1134
+  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_start=1136
+  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_end=1206
+  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_start=1208
+  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_end=1312
+  _globals['_STARTCONFERENCERECORDINGREQUEST']._serialized_start=1315
+  _globals['_STARTCONFERENCERECORDINGREQUEST']._serialized_end=1470
+  _globals['_STARTCONFERENCERECORDINGRESPONSE']._serialized_start=1472
+  _globals['_STARTCONFERENCERECORDINGRESPONSE']._serialized_end=1549
+  _globals['_STOPCONFERENCERECORDINGREQUEST']._serialized_start=1551
+  _globals['_STOPCONFERENCERECORDINGREQUEST']._serialized_end=1608
+  _globals['_STOPCONFERENCERECORDINGRESPONSE']._serialized_start=1610
+  _globals['_STOPCONFERENCERECORDINGRESPONSE']._serialized_end=1686
+  _globals['_RECORDINGSERVICE']._serialized_start=1689
+  _globals['_RECORDINGSERVICE']._serialized_end=2591
 # @@protoc_insertion_point(module_scope)

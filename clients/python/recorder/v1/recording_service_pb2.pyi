@@ -6,6 +6,7 @@ Finding, steering and fetching recordings."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from recorder.v1 import recording_pb2 as _recording_pb2
@@ -391,3 +392,109 @@ class DownloadRecordingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___DownloadRecordingResponse: _TypeAlias = DownloadRecordingResponse  # noqa: Y015
+
+@_typing.final
+class StartConferenceRecordingRequest(_message.Message):
+    """StartConferenceRecordingRequest names a conference and says how to record it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TYPED_FIELD_NUMBER: _builtins.int
+    NCCO_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Conversation that the conference is, `CON-` and a UUID."""
+    @_builtins.property
+    def typed(self) -> _recording_pb2.RecordOptions:
+        """Typed. `end_on_silence` and `end_on_key` are refused."""
+
+    @_builtins.property
+    def ncco(self) -> _struct_pb2.Struct:
+        """The NCCO `record` action as it is."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        typed: _recording_pb2.RecordOptions | None = ...,
+        ncco: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ncco", b"ncco", "options", b"options", "typed", b"typed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "ncco", b"ncco", "options", b"options", "typed", b"typed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_options: _TypeAlias = _typing.Literal["typed", "ncco"]  # noqa: Y015
+    _WhichOneofArgType_options: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_options) -> _WhichOneofReturnType_options | None: ...
+
+Global___StartConferenceRecordingRequest: _TypeAlias = StartConferenceRecordingRequest  # noqa: Y015
+
+@_typing.final
+class StartConferenceRecordingResponse(_message.Message):
+    """StartConferenceRecordingResponse holds the recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recording(self) -> _recording_pb2.Recording:
+        """The recording that runs now."""
+
+    def __init__(
+        self,
+        *,
+        recording: _recording_pb2.Recording | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartConferenceRecordingResponse: _TypeAlias = StartConferenceRecordingResponse  # noqa: Y015
+
+@_typing.final
+class StopConferenceRecordingRequest(_message.Message):
+    """StopConferenceRecordingRequest names a conference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Conversation that the conference is."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopConferenceRecordingRequest: _TypeAlias = StopConferenceRecordingRequest  # noqa: Y015
+
+@_typing.final
+class StopConferenceRecordingResponse(_message.Message):
+    """StopConferenceRecordingResponse holds the recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recording(self) -> _recording_pb2.Recording:
+        """The recording that ran; RECORDING_NOT_FOUND if there was none."""
+
+    def __init__(
+        self,
+        *,
+        recording: _recording_pb2.Recording | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recording", b"recording"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopConferenceRecordingResponse: _TypeAlias = StopConferenceRecordingResponse  # noqa: Y015

@@ -66,6 +66,16 @@ class RecordingServiceStub:
                 request_serializer=recorder_dot_v1_dot_recording__service__pb2.DeleteRecordingRequest.SerializeToString,
                 response_deserializer=recorder_dot_v1_dot_recording__service__pb2.DeleteRecordingResponse.FromString,
                 _registered_method=True)
+        self.StartConferenceRecording = channel.unary_unary(
+                '/recorder.v1.RecordingService/StartConferenceRecording',
+                request_serializer=recorder_dot_v1_dot_recording__service__pb2.StartConferenceRecordingRequest.SerializeToString,
+                response_deserializer=recorder_dot_v1_dot_recording__service__pb2.StartConferenceRecordingResponse.FromString,
+                _registered_method=True)
+        self.StopConferenceRecording = channel.unary_unary(
+                '/recorder.v1.RecordingService/StopConferenceRecording',
+                request_serializer=recorder_dot_v1_dot_recording__service__pb2.StopConferenceRecordingRequest.SerializeToString,
+                response_deserializer=recorder_dot_v1_dot_recording__service__pb2.StopConferenceRecordingResponse.FromString,
+                _registered_method=True)
         self.DownloadRecording = channel.unary_stream(
                 '/recorder.v1.RecordingService/DownloadRecording',
                 request_serializer=recorder_dot_v1_dot_recording__service__pb2.DownloadRecordingRequest.SerializeToString,
@@ -120,6 +130,20 @@ class RecordingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartConferenceRecording(self, request, context):
+        """StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopConferenceRecording(self, request, context):
+        """StopConferenceRecording ends the recording that runs of a conference; the conference goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DownloadRecording(self, request, context):
         """DownloadRecording streams the file.
         """
@@ -159,6 +183,16 @@ def add_RecordingServiceServicer_to_server(servicer, server):
                     servicer.DeleteRecording,
                     request_deserializer=recorder_dot_v1_dot_recording__service__pb2.DeleteRecordingRequest.FromString,
                     response_serializer=recorder_dot_v1_dot_recording__service__pb2.DeleteRecordingResponse.SerializeToString,
+            ),
+            'StartConferenceRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartConferenceRecording,
+                    request_deserializer=recorder_dot_v1_dot_recording__service__pb2.StartConferenceRecordingRequest.FromString,
+                    response_serializer=recorder_dot_v1_dot_recording__service__pb2.StartConferenceRecordingResponse.SerializeToString,
+            ),
+            'StopConferenceRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopConferenceRecording,
+                    request_deserializer=recorder_dot_v1_dot_recording__service__pb2.StopConferenceRecordingRequest.FromString,
+                    response_serializer=recorder_dot_v1_dot_recording__service__pb2.StopConferenceRecordingResponse.SerializeToString,
             ),
             'DownloadRecording': grpc.unary_stream_rpc_method_handler(
                     servicer.DownloadRecording,
@@ -330,6 +364,60 @@ class RecordingService:
             '/recorder.v1.RecordingService/DeleteRecording',
             recorder_dot_v1_dot_recording__service__pb2.DeleteRecordingRequest.SerializeToString,
             recorder_dot_v1_dot_recording__service__pb2.DeleteRecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartConferenceRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recorder.v1.RecordingService/StartConferenceRecording',
+            recorder_dot_v1_dot_recording__service__pb2.StartConferenceRecordingRequest.SerializeToString,
+            recorder_dot_v1_dot_recording__service__pb2.StartConferenceRecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopConferenceRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recorder.v1.RecordingService/StopConferenceRecording',
+            recorder_dot_v1_dot_recording__service__pb2.StopConferenceRecordingRequest.SerializeToString,
+            recorder_dot_v1_dot_recording__service__pb2.StopConferenceRecordingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class RecordingServiceStub:
     """ResumeRecording keeps audio again; resuming one that is not paused returns it as it is. RECORDING_NOT_LIVE once it ended."""
     DeleteRecording: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.DeleteRecordingRequest, _recording_service_pb2.DeleteRecordingResponse]
     """DeleteRecording removes the file for good and keeps the record of it. RECORDING_LIVE while it runs."""
+    StartConferenceRecording: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.StartConferenceRecordingRequest, _recording_service_pb2.StartConferenceRecordingResponse]
+    """StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is."""
+    StopConferenceRecording: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.StopConferenceRecordingRequest, _recording_service_pb2.StopConferenceRecordingResponse]
+    """StopConferenceRecording ends the recording that runs of a conference; the conference goes on."""
     DownloadRecording: _grpc.UnaryStreamMultiCallable[_recording_service_pb2.DownloadRecordingRequest, _recording_service_pb2.DownloadRecordingResponse]
     """DownloadRecording streams the file."""
 
@@ -69,6 +73,10 @@ class RecordingServiceAsyncStub(RecordingServiceStub):
     """ResumeRecording keeps audio again; resuming one that is not paused returns it as it is. RECORDING_NOT_LIVE once it ended."""
     DeleteRecording: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.DeleteRecordingRequest, _recording_service_pb2.DeleteRecordingResponse]  # type: ignore[assignment]
     """DeleteRecording removes the file for good and keeps the record of it. RECORDING_LIVE while it runs."""
+    StartConferenceRecording: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.StartConferenceRecordingRequest, _recording_service_pb2.StartConferenceRecordingResponse]  # type: ignore[assignment]
+    """StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is."""
+    StopConferenceRecording: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.StopConferenceRecordingRequest, _recording_service_pb2.StopConferenceRecordingResponse]  # type: ignore[assignment]
+    """StopConferenceRecording ends the recording that runs of a conference; the conference goes on."""
     DownloadRecording: _aio.UnaryStreamMultiCallable[_recording_service_pb2.DownloadRecordingRequest, _recording_service_pb2.DownloadRecordingResponse]  # type: ignore[assignment]
     """DownloadRecording streams the file."""
 
@@ -124,6 +132,22 @@ class RecordingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recording_service_pb2.DeleteRecordingResponse, _abc.Awaitable[_recording_service_pb2.DeleteRecordingResponse]]:
         """DeleteRecording removes the file for good and keeps the record of it. RECORDING_LIVE while it runs."""
+
+    @_abc_1.abstractmethod
+    def StartConferenceRecording(
+        self,
+        request: _recording_service_pb2.StartConferenceRecordingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_service_pb2.StartConferenceRecordingResponse, _abc.Awaitable[_recording_service_pb2.StartConferenceRecordingResponse]]:
+        """StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is."""
+
+    @_abc_1.abstractmethod
+    def StopConferenceRecording(
+        self,
+        request: _recording_service_pb2.StopConferenceRecordingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_service_pb2.StopConferenceRecordingResponse, _abc.Awaitable[_recording_service_pb2.StopConferenceRecordingResponse]]:
+        """StopConferenceRecording ends the recording that runs of a conference; the conference goes on."""
 
     @_abc_1.abstractmethod
     def DownloadRecording(

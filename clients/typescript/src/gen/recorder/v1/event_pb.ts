@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file recorder/v1/event.proto.
  */
 export const file_recorder_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChdyZWNvcmRlci92MS9ldmVudC5wcm90bxILcmVjb3JkZXIudjEitgIKBUV2ZW50EhAKCGV2ZW50X2lkGAEgASgJEg4KBmN1cnNvchgCIAEoCRIkCgR0eXBlGAMgASgOMhYucmVjb3JkZXIudjEuRXZlbnRUeXBlEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmFwcGxpY2F0aW9uX2lkGAUgASgJEhoKEnJlY29yZGluZ19zZXF1ZW5jZRgGIAEoBBIpCglyZWNvcmRpbmcYByABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmcSJwoEZHRtZhgIIAEoCzIXLnJlY29yZGVyLnYxLkR0bWZEZXRhaWxIABIpCghkZWxpdmVyeRgJIAEoCzIVLnJlY29yZGVyLnYxLkRlbGl2ZXJ5SABCCAoGZGV0YWlsImwKCkR0bWZEZXRhaWwSDgoGbGVnX2lkGAEgASgJEhIKBWRpZ2l0GAIgASgJQgOAAQESDQoFZnJhbWUYAyABKAMSKwoIZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qrQMKCUV2ZW50VHlwZRIaChZFVkVOVF9UWVBFX1VOU1BFQ0lGSUVEEAASIAocRVZFTlRfVFlQRV9SRUNPUkRJTkdfU1RBUlRFRBABEh8KG0VWRU5UX1RZUEVfUkVDT1JESU5HX1BBVVNFRBACEiAKHEVWRU5UX1RZUEVfUkVDT1JESU5HX1JFU1VNRUQQAxITCg9FVkVOVF9UWVBFX0RUTUYQBBIgChxFVkVOVF9UWVBFX1JFQ09SRElOR19TVE9QUEVEEAUSIgoeRVZFTlRfVFlQRV9SRUNPUkRJTkdfQ09NUExFVEVEEAYSHwobRVZFTlRfVFlQRV9SRUNPUkRJTkdfRkFJTEVEEAcSHgoaRVZFTlRfVFlQRV9SRUNPUkRJTkdfRU1QVFkQCBIgChxFVkVOVF9UWVBFX1JFQ09SRElOR19ERUxFVEVEEAkSIAocRVZFTlRfVFlQRV9SRUNPUkRJTkdfRVhQSVJFRBAKEiAKHEVWRU5UX1RZUEVfV0VCSE9PS19ERUxJVkVSRUQQCxIdChlFVkVOVF9UWVBFX1dFQkhPT0tfRkFJTEVEEAxCSFpGZ2l0aHViLmNvbS9yZWNvcmRlci1wcm9qZWN0L3JlY29yZGVyL2NsaWVudHMvZ28vcmVjb3JkZXIvdjE7cmVjb3JkZXJ2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_recorder_v1_recording, file_recorder_v1_webhook]);
+  fileDesc("ChdyZWNvcmRlci92MS9ldmVudC5wcm90bxILcmVjb3JkZXIudjEi3QIKBUV2ZW50EhAKCGV2ZW50X2lkGAEgASgJEg4KBmN1cnNvchgCIAEoCRIkCgR0eXBlGAMgASgOMhYucmVjb3JkZXIudjEuRXZlbnRUeXBlEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmFwcGxpY2F0aW9uX2lkGAUgASgJEhoKEnJlY29yZGluZ19zZXF1ZW5jZRgGIAEoBBIpCglyZWNvcmRpbmcYByABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmcSJwoEZHRtZhgIIAEoCzIXLnJlY29yZGVyLnYxLkR0bWZEZXRhaWxIABIpCghkZWxpdmVyeRgJIAEoCzIVLnJlY29yZGVyLnYxLkRlbGl2ZXJ5SAASJQoDbGVnGAogASgLMhYucmVjb3JkZXIudjEuTGVnRGV0YWlsSABCCAoGZGV0YWlsImwKCkR0bWZEZXRhaWwSDgoGbGVnX2lkGAEgASgJEhIKBWRpZ2l0GAIgASgJQgOAAQESDQoFZnJhbWUYAyABKAMSKwoIZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iOwoJTGVnRGV0YWlsEg4KBmxlZ19pZBgBIAEoCRINCgVmcmFtZRgCIAEoAxIPCgdjaGFubmVsGAMgASgNKpcECglFdmVudFR5cGUSGgoWRVZFTlRfVFlQRV9VTlNQRUNJRklFRBAAEiAKHEVWRU5UX1RZUEVfUkVDT1JESU5HX1NUQVJURUQQARIfChtFVkVOVF9UWVBFX1JFQ09SRElOR19QQVVTRUQQAhIgChxFVkVOVF9UWVBFX1JFQ09SRElOR19SRVNVTUVEEAMSEwoPRVZFTlRfVFlQRV9EVE1GEAQSIAocRVZFTlRfVFlQRV9SRUNPUkRJTkdfU1RPUFBFRBAFEiIKHkVWRU5UX1RZUEVfUkVDT1JESU5HX0NPTVBMRVRFRBAGEh8KG0VWRU5UX1RZUEVfUkVDT1JESU5HX0ZBSUxFRBAHEh4KGkVWRU5UX1RZUEVfUkVDT1JESU5HX0VNUFRZEAgSIAocRVZFTlRfVFlQRV9SRUNPUkRJTkdfREVMRVRFRBAJEiAKHEVWRU5UX1RZUEVfUkVDT1JESU5HX0VYUElSRUQQChIgChxFVkVOVF9UWVBFX1dFQkhPT0tfREVMSVZFUkVEEAsSHQoZRVZFTlRfVFlQRV9XRUJIT09LX0ZBSUxFRBAMEhkKFUVWRU5UX1RZUEVfTEVHX0pPSU5FRBANEhcKE0VWRU5UX1RZUEVfTEVHX0xFRlQQDhIYChRFVkVOVF9UWVBFX0xFR19NVVRFRBAPEhoKFkVWRU5UX1RZUEVfTEVHX1VOTVVURUQQEEJIWkZnaXRodWIuY29tL3JlY29yZGVyLXByb2plY3QvcmVjb3JkZXIvY2xpZW50cy9nby9yZWNvcmRlci92MTtyZWNvcmRlcnYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_recorder_v1_recording, file_recorder_v1_webhook]);
 
 /**
  * Event is one fact. It is committed together with the change it tells of, and never changes.
@@ -96,6 +96,14 @@ export type Event = Message<"recorder.v1.Event"> & {
      */
     value: Delivery;
     case: "delivery";
+  } | {
+    /**
+     * For LEG_JOINED, LEG_LEFT, LEG_MUTED and LEG_UNMUTED.
+     *
+     * @generated from field: recorder.v1.LegDetail leg = 10;
+     */
+    value: LegDetail;
+    case: "leg";
   } | { case: undefined; value?: undefined };
 };
 
@@ -147,6 +155,41 @@ export type DtmfDetail = Message<"recorder.v1.DtmfDetail"> & {
  */
 export const DtmfDetailSchema: GenMessage<DtmfDetail> = /*@__PURE__*/
   messageDesc(file_recorder_v1_event, 1);
+
+/**
+ * LegDetail is a leg that came, went, or was muted or unmuted.
+ *
+ * @generated from message recorder.v1.LegDetail
+ */
+export type LegDetail = Message<"recorder.v1.LegDetail"> & {
+  /**
+   * The leg.
+   *
+   * @generated from field: string leg_id = 1;
+   */
+  legId: string;
+
+  /**
+   * Where, in recording frames.
+   *
+   * @generated from field: int64 frame = 2;
+   */
+  frame: bigint;
+
+  /**
+   * Its channel in the file, from 0.
+   *
+   * @generated from field: uint32 channel = 3;
+   */
+  channel: number;
+};
+
+/**
+ * Describes the message recorder.v1.LegDetail.
+ * Use `create(LegDetailSchema)` to create a new message.
+ */
+export const LegDetailSchema: GenMessage<LegDetail> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_event, 2);
 
 /**
  * EventType is what happened.
@@ -244,6 +287,34 @@ export enum EventType {
    * @generated from enum value: EVENT_TYPE_WEBHOOK_FAILED = 12;
    */
   WEBHOOK_FAILED = 12,
+
+  /**
+   * A leg joined the conference, or was there when the recording began.
+   *
+   * @generated from enum value: EVENT_TYPE_LEG_JOINED = 13;
+   */
+  LEG_JOINED = 13,
+
+  /**
+   * A leg left the conference.
+   *
+   * @generated from enum value: EVENT_TYPE_LEG_LEFT = 14;
+   */
+  LEG_LEFT = 14,
+
+  /**
+   * A leg was muted.
+   *
+   * @generated from enum value: EVENT_TYPE_LEG_MUTED = 15;
+   */
+  LEG_MUTED = 15,
+
+  /**
+   * A leg was unmuted.
+   *
+   * @generated from enum value: EVENT_TYPE_LEG_UNMUTED = 16;
+   */
+  LEG_UNMUTED = 16,
 }
 
 /**

@@ -4,13 +4,13 @@
 
 // The way of the audio into Recorder.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 import type { Ack, Audio, Close, Completed, Control, Drain, Dtmf, Opened, Play, Stopped } from "./media_pb.js";
 import { file_recorder_v1_media } from "./media_pb.js";
-import type { EncoderOptions, Leg, RecordOptions } from "./recording_pb.js";
+import type { EncoderOptions, Leg, Recording, RecordOptions, StopReason } from "./recording_pb.js";
 import { file_recorder_v1_recording } from "./recording_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -18,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file recorder/v1/recorder_service.proto.
  */
 export const file_recorder_v1_recorder_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJyZWNvcmRlci92MS9yZWNvcmRlcl9zZXJ2aWNlLnByb3RvEgtyZWNvcmRlci52MSLtAQoRUmVjb3JkQ2FsbFJlcXVlc3QSEAoIc2VxdWVuY2UYASABKAQSJQoEb3BlbhgCIAEoCzIVLnJlY29yZGVyLnYxLk9wZW5DYWxsSAASIwoFYXVkaW8YAyABKAsyEi5yZWNvcmRlci52MS5BdWRpb0gAEiEKBGR0bWYYBCABKAsyES5yZWNvcmRlci52MS5EdG1mSAASJwoHY29udHJvbBgFIAEoCzIULnJlY29yZGVyLnYxLkNvbnRyb2xIABIjCgVjbG9zZRgGIAEoCzISLnJlY29yZGVyLnYxLkNsb3NlSABCCQoHcGF5bG9hZCKZAQoIT3BlbkNhbGwSJwoFc3RhcnQYASABKAsyFi5yZWNvcmRlci52MS5TdGFydENhbGxIABIpCgZyZXN1bWUYAiABKAsyFy5yZWNvcmRlci52MS5SZXN1bWVDYWxsSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCLqAgoJU3RhcnRDYWxsEhQKDHJlY29yZGluZ19pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSHgoEbGVncxgEIAMoCzIQLnJlY29yZGVyLnYxLkxlZxIrCgV0eXBlZBgFIAEoCzIaLnJlY29yZGVyLnYxLlJlY29yZE9wdGlvbnNIABInCgRuY2NvGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEiwKB2VuY29kZXIYByABKAsyGy5yZWNvcmRlci52MS5FbmNvZGVyT3B0aW9ucxI2CghtZXRhZGF0YRgIIAMoCzIkLnJlY29yZGVyLnYxLlN0YXJ0Q2FsbC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdvcHRpb25zIiIKClJlc3VtZUNhbGwSFAoMcmVjb3JkaW5nX2lkGAEgASgJIoUCChJSZWNvcmRDYWxsUmVzcG9uc2USJQoGb3BlbmVkGAEgASgLMhMucmVjb3JkZXIudjEuT3BlbmVkSAASHwoDYWNrGAIgASgLMhAucmVjb3JkZXIudjEuQWNrSAASIQoEcGxheRgDIAEoCzIRLnJlY29yZGVyLnYxLlBsYXlIABInCgdzdG9wcGVkGAQgASgLMhQucmVjb3JkZXIudjEuU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgFIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAYgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IAEIJCgdwYXlsb2FkMmQKD1JlY29yZGVyU2VydmljZRJRCgpSZWNvcmRDYWxsEh4ucmVjb3JkZXIudjEuUmVjb3JkQ2FsbFJlcXVlc3QaHy5yZWNvcmRlci52MS5SZWNvcmRDYWxsUmVzcG9uc2UoATABQkhaRmdpdGh1Yi5jb20vcmVjb3JkZXItcHJvamVjdC9yZWNvcmRlci9jbGllbnRzL2dvL3JlY29yZGVyL3YxO3JlY29yZGVydjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_recorder_v1_media, file_recorder_v1_recording]);
+  fileDesc("CiJyZWNvcmRlci92MS9yZWNvcmRlcl9zZXJ2aWNlLnByb3RvEgtyZWNvcmRlci52MSLtAQoRUmVjb3JkQ2FsbFJlcXVlc3QSEAoIc2VxdWVuY2UYASABKAQSJQoEb3BlbhgCIAEoCzIVLnJlY29yZGVyLnYxLk9wZW5DYWxsSAASIwoFYXVkaW8YAyABKAsyEi5yZWNvcmRlci52MS5BdWRpb0gAEiEKBGR0bWYYBCABKAsyES5yZWNvcmRlci52MS5EdG1mSAASJwoHY29udHJvbBgFIAEoCzIULnJlY29yZGVyLnYxLkNvbnRyb2xIABIjCgVjbG9zZRgGIAEoCzISLnJlY29yZGVyLnYxLkNsb3NlSABCCQoHcGF5bG9hZCKZAQoIT3BlbkNhbGwSJwoFc3RhcnQYASABKAsyFi5yZWNvcmRlci52MS5TdGFydENhbGxIABIpCgZyZXN1bWUYAiABKAsyFy5yZWNvcmRlci52MS5SZXN1bWVDYWxsSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCLqAgoJU3RhcnRDYWxsEhQKDHJlY29yZGluZ19pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSHgoEbGVncxgEIAMoCzIQLnJlY29yZGVyLnYxLkxlZxIrCgV0eXBlZBgFIAEoCzIaLnJlY29yZGVyLnYxLlJlY29yZE9wdGlvbnNIABInCgRuY2NvGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEiwKB2VuY29kZXIYByABKAsyGy5yZWNvcmRlci52MS5FbmNvZGVyT3B0aW9ucxI2CghtZXRhZGF0YRgIIAMoCzIkLnJlY29yZGVyLnYxLlN0YXJ0Q2FsbC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdvcHRpb25zIiIKClJlc3VtZUNhbGwSFAoMcmVjb3JkaW5nX2lkGAEgASgJIoUCChJSZWNvcmRDYWxsUmVzcG9uc2USJQoGb3BlbmVkGAEgASgLMhMucmVjb3JkZXIudjEuT3BlbmVkSAASHwoDYWNrGAIgASgLMhAucmVjb3JkZXIudjEuQWNrSAASIQoEcGxheRgDIAEoCzIRLnJlY29yZGVyLnYxLlBsYXlIABInCgdzdG9wcGVkGAQgASgLMhQucmVjb3JkZXIudjEuU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgFIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAYgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IAEIJCgdwYXlsb2FkIoMDChdSZWNvcmRDb25mZXJlbmNlUmVxdWVzdBIQCghzZXF1ZW5jZRgBIAEoBBIrCgRvcGVuGAIgASgLMhsucmVjb3JkZXIudjEuT3BlbkNvbmZlcmVuY2VIABIjCgVhdWRpbxgDIAEoCzISLnJlY29yZGVyLnYxLkF1ZGlvSAASIQoEZHRtZhgEIAEoCzIRLnJlY29yZGVyLnYxLkR0bWZIABIoCghqb2luX2xlZxgFIAEoCzIULnJlY29yZGVyLnYxLkpvaW5MZWdIABIqCglsZWF2ZV9sZWcYBiABKAsyFS5yZWNvcmRlci52MS5MZWF2ZUxlZ0gAEigKCG11dGVfbGVnGAcgASgLMhQucmVjb3JkZXIudjEuTXV0ZUxlZ0gAEicKB2NvbnRyb2wYCCABKAsyFC5yZWNvcmRlci52MS5Db250cm9sSAASLQoFY2xvc2UYCSABKAsyHC5yZWNvcmRlci52MS5DbG9zZUNvbmZlcmVuY2VIAEIJCgdwYXlsb2FkIqkBCg5PcGVuQ29uZmVyZW5jZRIrCgRqb2luGAEgASgLMhsucmVjb3JkZXIudjEuSm9pbkNvbmZlcmVuY2VIABIvCgZyZXN1bWUYAiABKAsyHS5yZWNvcmRlci52MS5SZXN1bWVDb25mZXJlbmNlSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCLyAwoOSm9pbkNvbmZlcmVuY2USEQoJc3RyZWFtX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSIgoEbGVncxgEIAMoCzIULnJlY29yZGVyLnYxLkpvaW5MZWcSGQoMb3JpZ2luX2ZyYW1lGAUgASgDSAGIAQESFwoPY29udmVyc2F0aW9uX2lkGAYgASgJEjYKBnJlY29yZBgHIAEoDjIhLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VSZWNvcmRNb2RlSAKIAQESKwoFdHlwZWQYCCABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRPcHRpb25zSAASJwoEbmNjbxgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RIABIsCgdlbmNvZGVyGAogASgLMhsucmVjb3JkZXIudjEuRW5jb2Rlck9wdGlvbnMSOwoIbWV0YWRhdGEYCyADKAsyKS5yZWNvcmRlci52MS5Kb2luQ29uZmVyZW5jZS5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdvcHRpb25zQg8KDV9vcmlnaW5fZnJhbWVCCQoHX3JlY29yZCIlChBSZXN1bWVDb25mZXJlbmNlEhEKCXN0cmVhbV9pZBgBIAEoCSKaAQoHSm9pbkxlZxIdCgNsZWcYASABKAsyEC5yZWNvcmRlci52MS5MZWcSGwoOc3RhcnRfb25fZW50ZXIYAiABKAhIAIgBARITCgtlbmRfb25fZXhpdBgDIAEoCBINCgVtdXRlZBgEIAEoCBISCgVmcmFtZRgFIAEoA0gBiAEBQhEKD19zdGFydF9vbl9lbnRlckIICgZfZnJhbWUiOAoITGVhdmVMZWcSDgoGbGVnX2lkGAEgASgJEhIKBWZyYW1lGAIgASgDSACIAQFCCAoGX2ZyYW1lIkYKB011dGVMZWcSDgoGbGVnX2lkGAEgASgJEg0KBW11dGVkGAIgASgIEhIKBWZyYW1lGAMgASgDSACIAQFCCAoGX2ZyYW1lIhEKD0Nsb3NlQ29uZmVyZW5jZSKTAwoYUmVjb3JkQ29uZmVyZW5jZVJlc3BvbnNlEi8KBm9wZW5lZBgBIAEoCzIdLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VPcGVuZWRIABIfCgNhY2sYAiABKAsyEC5yZWNvcmRlci52MS5BY2tIABIhCgRwbGF5GAMgASgLMhEucmVjb3JkZXIudjEuUGxheUgAEjoKB3N0YXJ0ZWQYBCABKAsyJy5yZWNvcmRlci52MS5Db25mZXJlbmNlUmVjb3JkaW5nU3RhcnRlZEgAEjoKB3N0b3BwZWQYBSABKAsyJy5yZWNvcmRlci52MS5Db25mZXJlbmNlUmVjb3JkaW5nU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgGIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAcgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IABItCgVlbmRlZBgIIAEoCzIcLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VFbmRlZEgAQgkKB3BheWxvYWQilQEKEENvbmZlcmVuY2VPcGVuZWQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEikKCXJlY29yZGluZxgCIAEoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZxIVCg1uZXh0X3NlcXVlbmNlGAMgASgEEhAKCHdhcm5pbmdzGAQgAygJEhQKDG9yaWdpbl9mcmFtZRgFIAEoAyJHChpDb25mZXJlbmNlUmVjb3JkaW5nU3RhcnRlZBIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciagoaQ29uZmVyZW5jZVJlY29yZGluZ1N0b3BwZWQSFAoMcmVjb3JkaW5nX2lkGAEgASgJEicKBnJlYXNvbhgCIAEoDjIXLnJlY29yZGVyLnYxLlN0b3BSZWFzb24SDQoFZnJhbWUYAyABKAMiKwoPQ29uZmVyZW5jZUVuZGVkEhgKEGNvbmZlcmVuY2VfZW5kZWQYASABKAgqigEKFENvbmZlcmVuY2VSZWNvcmRNb2RlEiYKIkNPTkZFUkVOQ0VfUkVDT1JEX01PREVfVU5TUEVDSUZJRUQQABIkCiBDT05GRVJFTkNFX1JFQ09SRF9NT0RFX0FVVE9NQVRJQxABEiQKIENPTkZFUkVOQ0VfUkVDT1JEX01PREVfT05fREVNQU5EEAIyyQEKD1JlY29yZGVyU2VydmljZRJRCgpSZWNvcmRDYWxsEh4ucmVjb3JkZXIudjEuUmVjb3JkQ2FsbFJlcXVlc3QaHy5yZWNvcmRlci52MS5SZWNvcmRDYWxsUmVzcG9uc2UoATABEmMKEFJlY29yZENvbmZlcmVuY2USJC5yZWNvcmRlci52MS5SZWNvcmRDb25mZXJlbmNlUmVxdWVzdBolLnJlY29yZGVyLnYxLlJlY29yZENvbmZlcmVuY2VSZXNwb25zZSgBMAFCSFpGZ2l0aHViLmNvbS9yZWNvcmRlci1wcm9qZWN0L3JlY29yZGVyL2NsaWVudHMvZ28vcmVjb3JkZXIvdjE7cmVjb3JkZXJ2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_recorder_v1_media, file_recorder_v1_recording]);
 
 /**
  * RecordCallRequest is one message from the media server.
@@ -304,6 +304,644 @@ export const RecordCallResponseSchema: GenMessage<RecordCallResponse> = /*@__PUR
   messageDesc(file_recorder_v1_recorder_service, 4);
 
 /**
+ * RecordConferenceRequest is one message from the media server.
+ *
+ * @generated from message recorder.v1.RecordConferenceRequest
+ */
+export type RecordConferenceRequest = Message<"recorder.v1.RecordConferenceRequest"> & {
+  /**
+   * Number of this request on this stream: 1 for `open.join`, then 2, 3, 4 without holes. `open.resume` carries 0. A
+   * number seen before is ignored; a jump is refused with SEQUENCE_GAP and the expected number.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * What the message is; one must be set.
+   *
+   * @generated from oneof recorder.v1.RecordConferenceRequest.payload
+   */
+  payload: {
+    /**
+     * First message, once.
+     *
+     * @generated from field: recorder.v1.OpenConference open = 2;
+     */
+    value: OpenConference;
+    case: "open";
+  } | {
+    /**
+     * Audio of one or more legs of this stream. Positions count in each leg's own sample rate from the same instant: the
+     * stream's position 0.
+     *
+     * @generated from field: recorder.v1.Audio audio = 3;
+     */
+    value: Audio;
+    case: "audio";
+  } | {
+    /**
+     * A key press of a leg of this stream.
+     *
+     * @generated from field: recorder.v1.Dtmf dtmf = 4;
+     */
+    value: Dtmf;
+    case: "dtmf";
+  } | {
+    /**
+     * A leg joins.
+     *
+     * @generated from field: recorder.v1.JoinLeg join_leg = 5;
+     */
+    value: JoinLeg;
+    case: "joinLeg";
+  } | {
+    /**
+     * A leg leaves.
+     *
+     * @generated from field: recorder.v1.LeaveLeg leave_leg = 6;
+     */
+    value: LeaveLeg;
+    case: "leaveLeg";
+  } | {
+    /**
+     * A leg is muted or unmuted.
+     *
+     * @generated from field: recorder.v1.MuteLeg mute_leg = 7;
+     */
+    value: MuteLeg;
+    case: "muteLeg";
+  } | {
+    /**
+     * Pause, resume or stop of the recording that runs; without one it changes nothing. Frames are recording frames.
+     *
+     * @generated from field: recorder.v1.Control control = 8;
+     */
+    value: Control;
+    case: "control";
+  } | {
+    /**
+     * All legs of this stream leave, and the stream ends.
+     *
+     * @generated from field: recorder.v1.CloseConference close = 9;
+     */
+    value: CloseConference;
+    case: "close";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message recorder.v1.RecordConferenceRequest.
+ * Use `create(RecordConferenceRequestSchema)` to create a new message.
+ */
+export const RecordConferenceRequestSchema: GenMessage<RecordConferenceRequest> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 5);
+
+/**
+ * OpenConference begins a stream.
+ *
+ * @generated from message recorder.v1.OpenConference
+ */
+export type OpenConference = Message<"recorder.v1.OpenConference"> & {
+  /**
+   * A new stream, or one whose line was lost.
+   *
+   * @generated from oneof recorder.v1.OpenConference.target
+   */
+  target: {
+    /**
+     * Begin a stream. Sending the same again after a lost answer goes on with it: the id makes it idempotent.
+     *
+     * @generated from field: recorder.v1.JoinConference join = 1;
+     */
+    value: JoinConference;
+    case: "join";
+  } | {
+    /**
+     * Go on with a stream whose line was lost.
+     *
+     * @generated from field: recorder.v1.ResumeConference resume = 2;
+     */
+    value: ResumeConference;
+    case: "resume";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Longest wait for an acknowledgement: 50 ms to 10 s; default 500 ms.
+   *
+   * @generated from field: google.protobuf.Duration ack_interval = 3;
+   */
+  ackInterval?: Duration | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.OpenConference.
+ * Use `create(OpenConferenceSchema)` to create a new message.
+ */
+export const OpenConferenceSchema: GenMessage<OpenConference> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 6);
+
+/**
+ * JoinConference says which conference a stream feeds. Where the conference does not exist yet, this makes it: only then
+ * `conversation_id`, `record`, `options`, `encoder` and `metadata` count.
+ *
+ * @generated from message recorder.v1.JoinConference
+ */
+export type JoinConference = Message<"recorder.v1.JoinConference"> & {
+  /**
+   * Id of the stream, a random UUID chosen by the client.
+   *
+   * @generated from field: string stream_id = 1;
+   */
+  streamId: string;
+
+  /**
+   * Name of the conference: 1 to 128 characters, unique within its application. After the conference has ended the name
+   * may be used again.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Application that owns the conference. Needed with the admin token; otherwise empty or the token's own.
+   *
+   * @generated from field: string application_id = 3;
+   */
+  applicationId: string;
+
+  /**
+   * Legs that are there from the beginning; more may join later.
+   *
+   * @generated from field: repeated recorder.v1.JoinLeg legs = 4;
+   */
+  legs: JoinLeg[];
+
+  /**
+   * Where position 0 of this stream lies, in frames at 16 kHz since the conference began. Set it where the sender knows,
+   * because its streams share a clock: then nothing is measured or corrected. Absent: position 0 is the instant at which
+   * the server received this message, and the sender's clock is followed.
+   *
+   * @generated from field: optional int64 origin_frame = 5;
+   */
+  originFrame?: bigint | undefined;
+
+  /**
+   * Conversation that the conference is, `CON-` and a UUID; empty lets the server make one.
+   *
+   * @generated from field: string conversation_id = 6;
+   */
+  conversationId: string;
+
+  /**
+   * When a recording is made; absent means AUTOMATIC.
+   *
+   * @generated from field: optional recorder.v1.ConferenceRecordMode record = 7;
+   */
+  record?: ConferenceRecordMode | undefined;
+
+  /**
+   * How to record; absent means all defaults. A conference never blocks: `end_on_silence` and `end_on_key` are refused.
+   *
+   * @generated from oneof recorder.v1.JoinConference.options
+   */
+  options: {
+    /**
+     * Typed.
+     *
+     * @generated from field: recorder.v1.RecordOptions typed = 8;
+     */
+    value: RecordOptions;
+    case: "typed";
+  } | {
+    /**
+     * The NCCO `record` action as it is.
+     *
+     * @generated from field: google.protobuf.Struct ncco = 9;
+     */
+    value: JsonObject;
+    case: "ncco";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Encoder settings; absent means the service's defaults.
+   *
+   * @generated from field: recorder.v1.EncoderOptions encoder = 10;
+   */
+  encoder?: EncoderOptions | undefined;
+
+  /**
+   * Free labels kept with the recording and echoed in its events. At most 32 keys of 64 characters, values of 512.
+   *
+   * @generated from field: map<string, string> metadata = 11;
+   */
+  metadata: { [key: string]: string };
+};
+
+/**
+ * Describes the message recorder.v1.JoinConference.
+ * Use `create(JoinConferenceSchema)` to create a new message.
+ */
+export const JoinConferenceSchema: GenMessage<JoinConference> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 7);
+
+/**
+ * ResumeConference names the stream to go on with.
+ *
+ * @generated from message recorder.v1.ResumeConference
+ */
+export type ResumeConference = Message<"recorder.v1.ResumeConference"> & {
+  /**
+   * Its id. If another RPC still holds it, that one is ended with STREAM_REPLACED.
+   *
+   * @generated from field: string stream_id = 1;
+   */
+  streamId: string;
+};
+
+/**
+ * Describes the message recorder.v1.ResumeConference.
+ * Use `create(ResumeConferenceSchema)` to create a new message.
+ */
+export const ResumeConferenceSchema: GenMessage<ResumeConference> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 8);
+
+/**
+ * JoinLeg lets a leg in.
+ *
+ * @generated from message recorder.v1.JoinLeg
+ */
+export type JoinLeg = Message<"recorder.v1.JoinLeg"> & {
+  /**
+   * The leg; its role is left out or PARTICIPANT. An id that is in the conference already is refused with DUPLICATE_LEG.
+   * One that was there before and comes back keeps its channel, and has to come back in the same format.
+   *
+   * @generated from field: recorder.v1.Leg leg = 1;
+   */
+  leg?: Leg | undefined;
+
+  /**
+   * Whether its coming starts the recording, absent means yes. With no in all other legs it is a moderated room: nothing is
+   * recorded before the moderator comes.
+   *
+   * @generated from field: optional bool start_on_enter = 2;
+   */
+  startOnEnter?: boolean | undefined;
+
+  /**
+   * Whether its leaving ends the conference, default no.
+   *
+   * @generated from field: bool end_on_exit = 3;
+   */
+  endOnExit: boolean;
+
+  /**
+   * Whether it comes in muted, default no.
+   *
+   * @generated from field: bool muted = 4;
+   */
+  muted: boolean;
+
+  /**
+   * Where it joins, in its own sample rate since the stream's position 0; absent means now.
+   *
+   * @generated from field: optional int64 frame = 5;
+   */
+  frame?: bigint | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.JoinLeg.
+ * Use `create(JoinLegSchema)` to create a new message.
+ */
+export const JoinLegSchema: GenMessage<JoinLeg> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 9);
+
+/**
+ * LeaveLeg lets a leg go. UNKNOWN_LEG if it is not on this stream.
+ *
+ * @generated from message recorder.v1.LeaveLeg
+ */
+export type LeaveLeg = Message<"recorder.v1.LeaveLeg"> & {
+  /**
+   * The leg.
+   *
+   * @generated from field: string leg_id = 1;
+   */
+  legId: string;
+
+  /**
+   * Where it left, in its own sample rate since the stream's position 0; absent means after its last audio.
+   *
+   * @generated from field: optional int64 frame = 2;
+   */
+  frame?: bigint | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.LeaveLeg.
+ * Use `create(LeaveLegSchema)` to create a new message.
+ */
+export const LeaveLegSchema: GenMessage<LeaveLeg> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 10);
+
+/**
+ * MuteLeg mutes or unmutes a leg of this stream: while it is muted, its audio is not recorded. Doing so twice changes
+ * nothing.
+ *
+ * @generated from message recorder.v1.MuteLeg
+ */
+export type MuteLeg = Message<"recorder.v1.MuteLeg"> & {
+  /**
+   * The leg.
+   *
+   * @generated from field: string leg_id = 1;
+   */
+  legId: string;
+
+  /**
+   * Whether it is muted from now on.
+   *
+   * @generated from field: bool muted = 2;
+   */
+  muted: boolean;
+
+  /**
+   * Where, in the leg's own sample rate since the stream's position 0; absent means after its last audio.
+   *
+   * @generated from field: optional int64 frame = 3;
+   */
+  frame?: bigint | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.MuteLeg.
+ * Use `create(MuteLegSchema)` to create a new message.
+ */
+export const MuteLegSchema: GenMessage<MuteLeg> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 11);
+
+/**
+ * CloseConference ends a stream in order: its legs leave where their audio ends.
+ *
+ * @generated from message recorder.v1.CloseConference
+ */
+export type CloseConference = Message<"recorder.v1.CloseConference"> & {
+};
+
+/**
+ * Describes the message recorder.v1.CloseConference.
+ * Use `create(CloseConferenceSchema)` to create a new message.
+ */
+export const CloseConferenceSchema: GenMessage<CloseConference> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 12);
+
+/**
+ * RecordConferenceResponse is one message to the media server.
+ *
+ * @generated from message recorder.v1.RecordConferenceResponse
+ */
+export type RecordConferenceResponse = Message<"recorder.v1.RecordConferenceResponse"> & {
+  /**
+   * What the message is.
+   *
+   * @generated from oneof recorder.v1.RecordConferenceResponse.payload
+   */
+  payload: {
+    /**
+     * Answer to `open`.
+     *
+     * @generated from field: recorder.v1.ConferenceOpened opened = 1;
+     */
+    value: ConferenceOpened;
+    case: "opened";
+  } | {
+    /**
+     * What is durable.
+     *
+     * @generated from field: recorder.v1.Ack ack = 2;
+     */
+    value: Ack;
+    case: "ack";
+  } | {
+    /**
+     * A beep for a leg's ear.
+     *
+     * @generated from field: recorder.v1.Play play = 3;
+     */
+    value: Play;
+    case: "play";
+  } | {
+    /**
+     * A recording of the conference has begun.
+     *
+     * @generated from field: recorder.v1.ConferenceRecordingStarted started = 4;
+     */
+    value: ConferenceRecordingStarted;
+    case: "started";
+  } | {
+    /**
+     * A recording of the conference has ended.
+     *
+     * @generated from field: recorder.v1.ConferenceRecordingStopped stopped = 5;
+     */
+    value: ConferenceRecordingStopped;
+    case: "stopped";
+  } | {
+    /**
+     * A recording of the conference reached its last state.
+     *
+     * @generated from field: recorder.v1.Completed completed = 6;
+     */
+    value: Completed;
+    case: "completed";
+  } | {
+    /**
+     * The server is going down: resume elsewhere.
+     *
+     * @generated from field: recorder.v1.Drain drain = 7;
+     */
+    value: Drain;
+    case: "drain";
+  } | {
+    /**
+     * The last message: the stream was closed, or the conference has ended.
+     *
+     * @generated from field: recorder.v1.ConferenceEnded ended = 8;
+     */
+    value: ConferenceEnded;
+    case: "ended";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message recorder.v1.RecordConferenceResponse.
+ * Use `create(RecordConferenceResponseSchema)` to create a new message.
+ */
+export const RecordConferenceResponseSchema: GenMessage<RecordConferenceResponse> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 13);
+
+/**
+ * ConferenceOpened answers `open`: the legs are in, durably where a recording runs, and audio may follow.
+ *
+ * @generated from message recorder.v1.ConferenceOpened
+ */
+export type ConferenceOpened = Message<"recorder.v1.ConferenceOpened"> & {
+  /**
+   * Conversation that the conference is.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * The recording that runs; absent while none does.
+   *
+   * @generated from field: recorder.v1.Recording recording = 2;
+   */
+  recording?: Recording | undefined;
+
+  /**
+   * Sequence the server expects next: 2 for a new stream. After a resume, replay from here.
+   *
+   * @generated from field: uint64 next_sequence = 3;
+   */
+  nextSequence: bigint;
+
+  /**
+   * Things accepted but worth knowing, for people.
+   *
+   * @generated from field: repeated string warnings = 4;
+   */
+  warnings: string[];
+
+  /**
+   * Where this stream's position 0 lies, in frames at 16 kHz since the conference began.
+   *
+   * @generated from field: int64 origin_frame = 5;
+   */
+  originFrame: bigint;
+};
+
+/**
+ * Describes the message recorder.v1.ConferenceOpened.
+ * Use `create(ConferenceOpenedSchema)` to create a new message.
+ */
+export const ConferenceOpenedSchema: GenMessage<ConferenceOpened> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 14);
+
+/**
+ * ConferenceRecordingStarted tells of a recording that began.
+ *
+ * @generated from message recorder.v1.ConferenceRecordingStarted
+ */
+export type ConferenceRecordingStarted = Message<"recorder.v1.ConferenceRecordingStarted"> & {
+  /**
+   * The recording.
+   *
+   * @generated from field: recorder.v1.Recording recording = 1;
+   */
+  recording?: Recording | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.ConferenceRecordingStarted.
+ * Use `create(ConferenceRecordingStartedSchema)` to create a new message.
+ */
+export const ConferenceRecordingStartedSchema: GenMessage<ConferenceRecordingStarted> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 15);
+
+/**
+ * ConferenceRecordingStopped tells of a recording that ended; its file is being finished.
+ *
+ * @generated from message recorder.v1.ConferenceRecordingStopped
+ */
+export type ConferenceRecordingStopped = Message<"recorder.v1.ConferenceRecordingStopped"> & {
+  /**
+   * The recording's id.
+   *
+   * @generated from field: string recording_id = 1;
+   */
+  recordingId: string;
+
+  /**
+   * What ended it.
+   *
+   * @generated from field: recorder.v1.StopReason reason = 2;
+   */
+  reason: StopReason;
+
+  /**
+   * Where it ended, in recording frames.
+   *
+   * @generated from field: int64 frame = 3;
+   */
+  frame: bigint;
+};
+
+/**
+ * Describes the message recorder.v1.ConferenceRecordingStopped.
+ * Use `create(ConferenceRecordingStoppedSchema)` to create a new message.
+ */
+export const ConferenceRecordingStoppedSchema: GenMessage<ConferenceRecordingStopped> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 16);
+
+/**
+ * ConferenceEnded is the last message of a stream.
+ *
+ * @generated from message recorder.v1.ConferenceEnded
+ */
+export type ConferenceEnded = Message<"recorder.v1.ConferenceEnded"> & {
+  /**
+   * Whether the conference itself has ended, and not only this stream's part in it.
+   *
+   * @generated from field: bool conference_ended = 1;
+   */
+  conferenceEnded: boolean;
+};
+
+/**
+ * Describes the message recorder.v1.ConferenceEnded.
+ * Use `create(ConferenceEndedSchema)` to create a new message.
+ */
+export const ConferenceEndedSchema: GenMessage<ConferenceEnded> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 17);
+
+/**
+ * ConferenceRecordMode says when a recording of a conference is made.
+ *
+ * @generated from enum recorder.v1.ConferenceRecordMode
+ */
+export enum ConferenceRecordMode {
+  /**
+   * Refused.
+   *
+   * @generated from enum value: CONFERENCE_RECORD_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * One recording, from the first leg with `start_on_enter` on, for as long as the conference lives.
+   *
+   * @generated from enum value: CONFERENCE_RECORD_MODE_AUTOMATIC = 1;
+   */
+  AUTOMATIC = 1,
+
+  /**
+   * As many as are started and stopped by request.
+   *
+   * @generated from enum value: CONFERENCE_RECORD_MODE_ON_DEMAND = 2;
+   */
+  ON_DEMAND = 2,
+}
+
+/**
+ * Describes the enum recorder.v1.ConferenceRecordMode.
+ */
+export const ConferenceRecordModeSchema: GenEnum<ConferenceRecordMode> = /*@__PURE__*/
+  enumDesc(file_recorder_v1_recorder_service, 0);
+
+/**
  * RecorderService takes live audio in. Needs the token of the application that will own the recording, or the admin's.
  *
  * @generated from service recorder.v1.RecorderService
@@ -325,6 +963,24 @@ export const RecorderService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof RecordCallRequestSchema;
     output: typeof RecordCallResponseSchema;
+  },
+  /**
+   * RecordConference brings one or more legs of a named conference in. Any number of streams, from any number of media
+   * servers, may feed the same conference; it lives from its first leg to its last.
+   *
+   * The first request is `open`; its answer is `opened`. Then come audio, key presses, control, and legs that join,
+   * leave and are muted, in any order, and `close` at the end. Acknowledgements, interruption and resuming are those of
+   * RecordCall, for each stream by itself: other streams go on while one is interrupted.
+   *
+   * A recording that starts, ends and is completed is told to every stream. The last response is `ended`; then the
+   * stream ends with OK.
+   *
+   * @generated from rpc recorder.v1.RecorderService.RecordConference
+   */
+  recordConference: {
+    methodKind: "bidi_streaming";
+    input: typeof RecordConferenceRequestSchema;
+    output: typeof RecordConferenceResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_recorder_v1_recorder_service, 0);

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file recorder/v1/recording.proto.
  */
 export const file_recorder_v1_recording: GenFile = /*@__PURE__*/
-  fileDesc("ChtyZWNvcmRlci92MS9yZWNvcmRpbmcucHJvdG8SC3JlY29yZGVyLnYxIsIGCglSZWNvcmRpbmcSFAoMcmVjb3JkaW5nX2lkGAEgASgJEhYKDmFwcGxpY2F0aW9uX2lkGAIgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgDIAEoCRIoCgRraW5kGAQgASgOMhoucmVjb3JkZXIudjEuUmVjb3JkaW5nS2luZBIqCgVzdGF0ZRgFIAEoDjIbLnJlY29yZGVyLnYxLlJlY29yZGluZ1N0YXRlEisKB29wdGlvbnMYBiABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRPcHRpb25zEiwKB2VuY29kZXIYByABKAsyGy5yZWNvcmRlci52MS5FbmNvZGVyT3B0aW9ucxITCgtzeW5jaHJvbm91cxgIIAEoCBI2CghtZXRhZGF0YRgJIAMoCzIkLnJlY29yZGVyLnYxLlJlY29yZGluZy5NZXRhZGF0YUVudHJ5Ei4KCnN0YXJ0X3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgtzdG9wX3JlYXNvbhgMIAEoDjIXLnJlY29yZGVyLnYxLlN0b3BSZWFzb25IAIgBARIyCg5hdmFpbGFibGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBGZpbGUYDyABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRpbmdGaWxlEiYKBGxlZ3MYECADKAsyGC5yZWNvcmRlci52MS5SZWNvcmRlZExlZxIqCgZwYXVzZXMYESADKAsyGi5yZWNvcmRlci52MS5QYXVzZUludGVydmFsEg8KB2ZhaWx1cmUYEiABKAkSKgoGZGFtYWdlGBMgAygLMhoucmVjb3JkZXIudjEuRnJhbWVJbnRlcnZhbBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDgoMX3N0b3BfcmVhc29uIt0DCg1SZWNvcmRPcHRpb25zEiwKBmZvcm1hdBgBIAEoDjIXLnJlY29yZGVyLnYxLkZpbGVGb3JtYXRIAIgBARImCgVzcGxpdBgCIAEoDjISLnJlY29yZGVyLnYxLlNwbGl0SAGIAQESFQoIY2hhbm5lbHMYAyABKA1IAogBARIxCg5lbmRfb25fc2lsZW5jZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIcCgplbmRfb25fa2V5GAUgASgJQgOAAQFIA4gBARIrCgh0aW1lX291dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpiZWVwX3N0YXJ0GAcgASgIEhYKCWV2ZW50X3VybBgIIAEoCUgEiAEBEjIKDGV2ZW50X21ldGhvZBgJIAEoDjIXLnJlY29yZGVyLnYxLkh0dHBNZXRob2RIBYgBARIxCg10cmFuc2NyaXB0aW9uGAogASgLMhoucmVjb3JkZXIudjEuVHJhbnNjcmlwdGlvbkIJCgdfZm9ybWF0QggKBl9zcGxpdEILCglfY2hhbm5lbHNCDQoLX2VuZF9vbl9rZXlCDAoKX2V2ZW50X3VybEIPCg1fZXZlbnRfbWV0aG9kIpUBCg1UcmFuc2NyaXB0aW9uEhAKCGxhbmd1YWdlGAEgASgJEhEKCWV2ZW50X3VybBgCIAEoCRIyCgxldmVudF9tZXRob2QYAyABKA4yFy5yZWNvcmRlci52MS5IdHRwTWV0aG9kSACIAQESGgoSc2VudGltZW50X2FuYWx5c2lzGAQgASgIQg8KDV9ldmVudF9tZXRob2QibgoORW5jb2Rlck9wdGlvbnMSHQoQbXAzX2JpdHJhdGVfa2JwcxgBIAEoDUgAiAEBEhgKC21wM19xdWFsaXR5GAIgASgNSAGIAQFCEwoRX21wM19iaXRyYXRlX2ticHNCDgoMX21wM19xdWFsaXR5In8KA0xlZxIOCgZsZWdfaWQYASABKAkSIgoEcm9sZRgCIAEoDjIULnJlY29yZGVyLnYxLkxlZ1JvbGUSLAoIZW5jb2RpbmcYAyABKA4yGi5yZWNvcmRlci52MS5BdWRpb0VuY29kaW5nEhYKDnNhbXBsZV9yYXRlX2h6GAQgASgNIrcBCgtSZWNvcmRlZExlZxIdCgNsZWcYASABKAsyEC5yZWNvcmRlci52MS5MZWcSDwoHY2hhbm5lbBgCIAEoDRIOCgZmcmFtZXMYAyABKAMSEgoKZ2FwX2ZyYW1lcxgEIAEoAxITCgtsYXRlX2ZyYW1lcxgFIAEoAxIXCg9yZXBlYXRlZF9mcmFtZXMYBiABKAMSEwoLZmlyc3RfZnJhbWUYByABKAMSEQoJZW5kX2ZyYW1lGAggASgDIvcBCg1SZWNvcmRpbmdGaWxlEg8KB2ZpbGVfaWQYASABKAkSCwoDdXJsGAIgASgJEicKBmZvcm1hdBgDIAEoDjIXLnJlY29yZGVyLnYxLkZpbGVGb3JtYXQSEAoIY2hhbm5lbHMYBCABKA0SFgoOc2FtcGxlX3JhdGVfaHoYBSABKA0SFAoMYml0cmF0ZV9rYnBzGAYgASgNEg4KBmZyYW1lcxgHIAEoAxIrCghkdXJhdGlvbhgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpzaXplX2J5dGVzGAkgASgDEg4KBnNoYTI1NhgKIAEoCSJwCg1QYXVzZUludGVydmFsEhMKC3N0YXJ0X2ZyYW1lGAEgASgDEhYKCWVuZF9mcmFtZRgCIAEoA0gAiAEBEiQKBG1vZGUYAyABKA4yFi5yZWNvcmRlci52MS5QYXVzZU1vZGVCDAoKX2VuZF9mcmFtZSI3Cg1GcmFtZUludGVydmFsEhMKC3N0YXJ0X2ZyYW1lGAEgASgDEhEKCWVuZF9mcmFtZRgCIAEoAypnCg1SZWNvcmRpbmdLaW5kEh4KGlJFQ09SRElOR19LSU5EX1VOU1BFQ0lGSUVEEAASFwoTUkVDT1JESU5HX0tJTkRfQ0FMTBABEh0KGVJFQ09SRElOR19LSU5EX0NPTkZFUkVOQ0UQAiqbAgoOUmVjb3JkaW5nU3RhdGUSHwobUkVDT1JESU5HX1NUQVRFX1VOU1BFQ0lGSUVEEAASHQoZUkVDT1JESU5HX1NUQVRFX1JFQ09SRElORxABEhoKFlJFQ09SRElOR19TVEFURV9QQVVTRUQQAhIdChlSRUNPUkRJTkdfU1RBVEVfRklOSVNISU5HEAMSHQoZUkVDT1JESU5HX1NUQVRFX0FWQUlMQUJMRRAEEhkKFVJFQ09SRElOR19TVEFURV9FTVBUWRAFEhoKFlJFQ09SRElOR19TVEFURV9GQUlMRUQQBhIbChdSRUNPUkRJTkdfU1RBVEVfREVMRVRFRBAHEhsKF1JFQ09SRElOR19TVEFURV9FWFBJUkVEEAgq+QEKClN0b3BSZWFzb24SGwoXU1RPUF9SRUFTT05fVU5TUEVDSUZJRUQQABIXChNTVE9QX1JFQVNPTl9TSUxFTkNFEAESEwoPU1RPUF9SRUFTT05fS0VZEAISFwoTU1RPUF9SRUFTT05fVElNRU9VVBADEhkKFVNUT1BfUkVBU09OX1JFUVVFU1RFRBAEEhYKElNUT1BfUkVBU09OX0hBTkdVUBAFEhsKF1NUT1BfUkVBU09OX0lOVEVSUlVQVEVEEAYSHAoYU1RPUF9SRUFTT05fTUFYX0RVUkFUSU9OEAcSGQoVU1RPUF9SRUFTT05fRElTS19GVUxMEAgqUwoKRmlsZUZvcm1hdBIbChdGSUxFX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhMKD0ZJTEVfRk9STUFUX01QMxABEhMKD0ZJTEVfRk9STUFUX1dBVhACKjYKBVNwbGl0EhUKEVNQTElUX1VOU1BFQ0lGSUVEEAASFgoSU1BMSVRfQ09OVkVSU0FUSU9OEAEqVAoKSHR0cE1ldGhvZBIbChdIVFRQX01FVEhPRF9VTlNQRUNJRklFRBAAEhQKEEhUVFBfTUVUSE9EX1BPU1QQARITCg9IVFRQX01FVEhPRF9HRVQQAipNCgdMZWdSb2xlEhgKFExFR19ST0xFX1VOU1BFQ0lGSUVEEAASEwoPTEVHX1JPTEVfQ0FMTEVSEAESEwoPTEVHX1JPTEVfQ0FMTEVFEAIqfwoNQXVkaW9FbmNvZGluZxIeChpBVURJT19FTkNPRElOR19VTlNQRUNJRklFRBAAEhsKF0FVRElPX0VOQ09ESU5HX0xJTkVBUjE2EAESGAoUQVVESU9fRU5DT0RJTkdfTVVMQVcQAhIXChNBVURJT19FTkNPRElOR19BTEFXEAMqUwoJUGF1c2VNb2RlEhoKFlBBVVNFX01PREVfVU5TUEVDSUZJRUQQABIWChJQQVVTRV9NT0RFX1NJTEVOQ0UQARISCg5QQVVTRV9NT0RFX0NVVBACQkhaRmdpdGh1Yi5jb20vcmVjb3JkZXItcHJvamVjdC9yZWNvcmRlci9jbGllbnRzL2dvL3JlY29yZGVyL3YxO3JlY29yZGVydjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChtyZWNvcmRlci92MS9yZWNvcmRpbmcucHJvdG8SC3JlY29yZGVyLnYxItsGCglSZWNvcmRpbmcSFAoMcmVjb3JkaW5nX2lkGAEgASgJEhYKDmFwcGxpY2F0aW9uX2lkGAIgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgDIAEoCRIoCgRraW5kGAQgASgOMhoucmVjb3JkZXIudjEuUmVjb3JkaW5nS2luZBIqCgVzdGF0ZRgFIAEoDjIbLnJlY29yZGVyLnYxLlJlY29yZGluZ1N0YXRlEisKB29wdGlvbnMYBiABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRPcHRpb25zEiwKB2VuY29kZXIYByABKAsyGy5yZWNvcmRlci52MS5FbmNvZGVyT3B0aW9ucxITCgtzeW5jaHJvbm91cxgIIAEoCBI2CghtZXRhZGF0YRgJIAMoCzIkLnJlY29yZGVyLnYxLlJlY29yZGluZy5NZXRhZGF0YUVudHJ5Ei4KCnN0YXJ0X3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgtzdG9wX3JlYXNvbhgMIAEoDjIXLnJlY29yZGVyLnYxLlN0b3BSZWFzb25IAIgBARIyCg5hdmFpbGFibGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBGZpbGUYDyABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRpbmdGaWxlEiYKBGxlZ3MYECADKAsyGC5yZWNvcmRlci52MS5SZWNvcmRlZExlZxIqCgZwYXVzZXMYESADKAsyGi5yZWNvcmRlci52MS5QYXVzZUludGVydmFsEg8KB2ZhaWx1cmUYEiABKAkSKgoGZGFtYWdlGBMgAygLMhoucmVjb3JkZXIudjEuRnJhbWVJbnRlcnZhbBIXCg9jb25mZXJlbmNlX25hbWUYFCABKAkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg4KDF9zdG9wX3JlYXNvbiLdAwoNUmVjb3JkT3B0aW9ucxIsCgZmb3JtYXQYASABKA4yFy5yZWNvcmRlci52MS5GaWxlRm9ybWF0SACIAQESJgoFc3BsaXQYAiABKA4yEi5yZWNvcmRlci52MS5TcGxpdEgBiAEBEhUKCGNoYW5uZWxzGAMgASgNSAKIAQESMQoOZW5kX29uX3NpbGVuY2UYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHAoKZW5kX29uX2tleRgFIAEoCUIDgAEBSAOIAQESKwoIdGltZV9vdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKYmVlcF9zdGFydBgHIAEoCBIWCglldmVudF91cmwYCCABKAlIBIgBARIyCgxldmVudF9tZXRob2QYCSABKA4yFy5yZWNvcmRlci52MS5IdHRwTWV0aG9kSAWIAQESMQoNdHJhbnNjcmlwdGlvbhgKIAEoCzIaLnJlY29yZGVyLnYxLlRyYW5zY3JpcHRpb25CCQoHX2Zvcm1hdEIICgZfc3BsaXRCCwoJX2NoYW5uZWxzQg0KC19lbmRfb25fa2V5QgwKCl9ldmVudF91cmxCDwoNX2V2ZW50X21ldGhvZCKVAQoNVHJhbnNjcmlwdGlvbhIQCghsYW5ndWFnZRgBIAEoCRIRCglldmVudF91cmwYAiABKAkSMgoMZXZlbnRfbWV0aG9kGAMgASgOMhcucmVjb3JkZXIudjEuSHR0cE1ldGhvZEgAiAEBEhoKEnNlbnRpbWVudF9hbmFseXNpcxgEIAEoCEIPCg1fZXZlbnRfbWV0aG9kIm4KDkVuY29kZXJPcHRpb25zEh0KEG1wM19iaXRyYXRlX2ticHMYASABKA1IAIgBARIYCgttcDNfcXVhbGl0eRgCIAEoDUgBiAEBQhMKEV9tcDNfYml0cmF0ZV9rYnBzQg4KDF9tcDNfcXVhbGl0eSJ/CgNMZWcSDgoGbGVnX2lkGAEgASgJEiIKBHJvbGUYAiABKA4yFC5yZWNvcmRlci52MS5MZWdSb2xlEiwKCGVuY29kaW5nGAMgASgOMhoucmVjb3JkZXIudjEuQXVkaW9FbmNvZGluZxIWCg5zYW1wbGVfcmF0ZV9oehgEIAEoDSKCAgoLUmVjb3JkZWRMZWcSHQoDbGVnGAEgASgLMhAucmVjb3JkZXIudjEuTGVnEg8KB2NoYW5uZWwYAiABKA0SDgoGZnJhbWVzGAMgASgDEhIKCmdhcF9mcmFtZXMYBCABKAMSEwoLbGF0ZV9mcmFtZXMYBSABKAMSFwoPcmVwZWF0ZWRfZnJhbWVzGAYgASgDEhMKC2ZpcnN0X2ZyYW1lGAcgASgDEhEKCWVuZF9mcmFtZRgIIAEoAxIjCgVzdGF5cxgJIAMoCzIULnJlY29yZGVyLnYxLkxlZ1N0YXkSFgoJZHJpZnRfcHBtGAogASgBSACIAQFCDAoKX2RyaWZ0X3BwbSJyCgdMZWdTdGF5EhQKDGpvaW5lZF9mcmFtZRgBIAEoAxIXCgpsZWZ0X2ZyYW1lGAIgASgDSACIAQESKQoFbXV0ZWQYAyADKAsyGi5yZWNvcmRlci52MS5NdXRlZEludGVydmFsQg0KC19sZWZ0X2ZyYW1lIkoKDU11dGVkSW50ZXJ2YWwSEwoLc3RhcnRfZnJhbWUYASABKAMSFgoJZW5kX2ZyYW1lGAIgASgDSACIAQFCDAoKX2VuZF9mcmFtZSL3AQoNUmVjb3JkaW5nRmlsZRIPCgdmaWxlX2lkGAEgASgJEgsKA3VybBgCIAEoCRInCgZmb3JtYXQYAyABKA4yFy5yZWNvcmRlci52MS5GaWxlRm9ybWF0EhAKCGNoYW5uZWxzGAQgASgNEhYKDnNhbXBsZV9yYXRlX2h6GAUgASgNEhQKDGJpdHJhdGVfa2JwcxgGIAEoDRIOCgZmcmFtZXMYByABKAMSKwoIZHVyYXRpb24YCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKc2l6ZV9ieXRlcxgJIAEoAxIOCgZzaGEyNTYYCiABKAkicAoNUGF1c2VJbnRlcnZhbBITCgtzdGFydF9mcmFtZRgBIAEoAxIWCgllbmRfZnJhbWUYAiABKANIAIgBARIkCgRtb2RlGAMgASgOMhYucmVjb3JkZXIudjEuUGF1c2VNb2RlQgwKCl9lbmRfZnJhbWUiNwoNRnJhbWVJbnRlcnZhbBITCgtzdGFydF9mcmFtZRgBIAEoAxIRCgllbmRfZnJhbWUYAiABKAMqZwoNUmVjb3JkaW5nS2luZBIeChpSRUNPUkRJTkdfS0lORF9VTlNQRUNJRklFRBAAEhcKE1JFQ09SRElOR19LSU5EX0NBTEwQARIdChlSRUNPUkRJTkdfS0lORF9DT05GRVJFTkNFEAIqmwIKDlJlY29yZGluZ1N0YXRlEh8KG1JFQ09SRElOR19TVEFURV9VTlNQRUNJRklFRBAAEh0KGVJFQ09SRElOR19TVEFURV9SRUNPUkRJTkcQARIaChZSRUNPUkRJTkdfU1RBVEVfUEFVU0VEEAISHQoZUkVDT1JESU5HX1NUQVRFX0ZJTklTSElORxADEh0KGVJFQ09SRElOR19TVEFURV9BVkFJTEFCTEUQBBIZChVSRUNPUkRJTkdfU1RBVEVfRU1QVFkQBRIaChZSRUNPUkRJTkdfU1RBVEVfRkFJTEVEEAYSGwoXUkVDT1JESU5HX1NUQVRFX0RFTEVURUQQBxIbChdSRUNPUkRJTkdfU1RBVEVfRVhQSVJFRBAIKvkBCgpTdG9wUmVhc29uEhsKF1NUT1BfUkVBU09OX1VOU1BFQ0lGSUVEEAASFwoTU1RPUF9SRUFTT05fU0lMRU5DRRABEhMKD1NUT1BfUkVBU09OX0tFWRACEhcKE1NUT1BfUkVBU09OX1RJTUVPVVQQAxIZChVTVE9QX1JFQVNPTl9SRVFVRVNURUQQBBIWChJTVE9QX1JFQVNPTl9IQU5HVVAQBRIbChdTVE9QX1JFQVNPTl9JTlRFUlJVUFRFRBAGEhwKGFNUT1BfUkVBU09OX01BWF9EVVJBVElPThAHEhkKFVNUT1BfUkVBU09OX0RJU0tfRlVMTBAIKlMKCkZpbGVGb3JtYXQSGwoXRklMRV9GT1JNQVRfVU5TUEVDSUZJRUQQABITCg9GSUxFX0ZPUk1BVF9NUDMQARITCg9GSUxFX0ZPUk1BVF9XQVYQAio2CgVTcGxpdBIVChFTUExJVF9VTlNQRUNJRklFRBAAEhYKElNQTElUX0NPTlZFUlNBVElPThABKlQKCkh0dHBNZXRob2QSGwoXSFRUUF9NRVRIT0RfVU5TUEVDSUZJRUQQABIUChBIVFRQX01FVEhPRF9QT1NUEAESEwoPSFRUUF9NRVRIT0RfR0VUEAIqZwoHTGVnUm9sZRIYChRMRUdfUk9MRV9VTlNQRUNJRklFRBAAEhMKD0xFR19ST0xFX0NBTExFUhABEhMKD0xFR19ST0xFX0NBTExFRRACEhgKFExFR19ST0xFX1BBUlRJQ0lQQU5UEAMqfwoNQXVkaW9FbmNvZGluZxIeChpBVURJT19FTkNPRElOR19VTlNQRUNJRklFRBAAEhsKF0FVRElPX0VOQ09ESU5HX0xJTkVBUjE2EAESGAoUQVVESU9fRU5DT0RJTkdfTVVMQVcQAhIXChNBVURJT19FTkNPRElOR19BTEFXEAMqUwoJUGF1c2VNb2RlEhoKFlBBVVNFX01PREVfVU5TUEVDSUZJRUQQABIWChJQQVVTRV9NT0RFX1NJTEVOQ0UQARISCg5QQVVTRV9NT0RFX0NVVBACQkhaRmdpdGh1Yi5jb20vcmVjb3JkZXItcHJvamVjdC9yZWNvcmRlci9jbGllbnRzL2dvL3JlY29yZGVyL3YxO3JlY29yZGVydjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Recording is one recorded file and its life. Output only.
@@ -155,6 +155,13 @@ export type Recording = Message<"recorder.v1.Recording"> & {
    * @generated from field: repeated recorder.v1.FrameInterval damage = 19;
    */
   damage: FrameInterval[];
+
+  /**
+   * Name of the conference; empty for a call.
+   *
+   * @generated from field: string conference_name = 20;
+   */
+  conferenceName: string;
 };
 
 /**
@@ -423,6 +430,21 @@ export type RecordedLeg = Message<"recorder.v1.RecordedLeg"> & {
    * @generated from field: int64 end_frame = 8;
    */
   endFrame: bigint;
+
+  /**
+   * Times at which the leg was in a conference, in order; empty in a call.
+   *
+   * @generated from field: repeated recorder.v1.LegStay stays = 9;
+   */
+  stays: LegStay[];
+
+  /**
+   * How much faster (positive) or slower the sender's clock runs than the conference's, in parts per million; absent where
+   * it is not known. It is corrected in the file.
+   *
+   * @generated from field: optional double drift_ppm = 10;
+   */
+  driftPpm?: number | undefined;
 };
 
 /**
@@ -431,6 +453,69 @@ export type RecordedLeg = Message<"recorder.v1.RecordedLeg"> & {
  */
 export const RecordedLegSchema: GenMessage<RecordedLeg> = /*@__PURE__*/
   messageDesc(file_recorder_v1_recording, 5);
+
+/**
+ * LegStay is one time that a leg was in a conference, in recording frames.
+ *
+ * @generated from message recorder.v1.LegStay
+ */
+export type LegStay = Message<"recorder.v1.LegStay"> & {
+  /**
+   * Where it joined.
+   *
+   * @generated from field: int64 joined_frame = 1;
+   */
+  joinedFrame: bigint;
+
+  /**
+   * Where it left; absent while it is there.
+   *
+   * @generated from field: optional int64 left_frame = 2;
+   */
+  leftFrame?: bigint | undefined;
+
+  /**
+   * When it was muted; the last interval has no end while it lasts.
+   *
+   * @generated from field: repeated recorder.v1.MutedInterval muted = 3;
+   */
+  muted: MutedInterval[];
+};
+
+/**
+ * Describes the message recorder.v1.LegStay.
+ * Use `create(LegStaySchema)` to create a new message.
+ */
+export const LegStaySchema: GenMessage<LegStay> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recording, 6);
+
+/**
+ * MutedInterval is a time during which a leg was muted, in recording frames.
+ *
+ * @generated from message recorder.v1.MutedInterval
+ */
+export type MutedInterval = Message<"recorder.v1.MutedInterval"> & {
+  /**
+   * Begin.
+   *
+   * @generated from field: int64 start_frame = 1;
+   */
+  startFrame: bigint;
+
+  /**
+   * End; absent while it lasts.
+   *
+   * @generated from field: optional int64 end_frame = 2;
+   */
+  endFrame?: bigint | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.MutedInterval.
+ * Use `create(MutedIntervalSchema)` to create a new message.
+ */
+export const MutedIntervalSchema: GenMessage<MutedInterval> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recording, 7);
 
 /**
  * RecordingFile is a finished file.
@@ -514,7 +599,7 @@ export type RecordingFile = Message<"recorder.v1.RecordingFile"> & {
  * Use `create(RecordingFileSchema)` to create a new message.
  */
 export const RecordingFileSchema: GenMessage<RecordingFile> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recording, 6);
+  messageDesc(file_recorder_v1_recording, 8);
 
 /**
  * PauseInterval is a time during which audio was not kept.
@@ -549,7 +634,7 @@ export type PauseInterval = Message<"recorder.v1.PauseInterval"> & {
  * Use `create(PauseIntervalSchema)` to create a new message.
  */
 export const PauseIntervalSchema: GenMessage<PauseInterval> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recording, 7);
+  messageDesc(file_recorder_v1_recording, 9);
 
 /**
  * FrameInterval is a stretch of the recording in recording frames.
@@ -577,7 +662,7 @@ export type FrameInterval = Message<"recorder.v1.FrameInterval"> & {
  * Use `create(FrameIntervalSchema)` to create a new message.
  */
 export const FrameIntervalSchema: GenMessage<FrameInterval> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recording, 8);
+  messageDesc(file_recorder_v1_recording, 10);
 
 /**
  * RecordingKind says what was recorded.
@@ -886,6 +971,13 @@ export enum LegRole {
    * @generated from enum value: LEG_ROLE_CALLEE = 2;
    */
   CALLEE = 2,
+
+  /**
+   * A party of a conference; refused in a call.
+   *
+   * @generated from enum value: LEG_ROLE_PARTICIPANT = 3;
+   */
+  PARTICIPANT = 3,
 }
 
 /**

@@ -7,16 +7,16 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { PauseMode, Recording, RecordingFile, RecordingState } from "./recording_pb.js";
+import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { PauseMode, Recording, RecordingFile, RecordingState, RecordOptions } from "./recording_pb.js";
 import { file_recorder_v1_recording } from "./recording_pb.js";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file recorder/v1/recording_service.proto.
  */
 export const file_recorder_v1_recording_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWNvcmRlci92MS9yZWNvcmRpbmdfc2VydmljZS5wcm90bxILcmVjb3JkZXIudjEiKwoTR2V0UmVjb3JkaW5nUmVxdWVzdBIUCgxyZWNvcmRpbmdfaWQYASABKAkiQQoUR2V0UmVjb3JkaW5nUmVzcG9uc2USKQoJcmVjb3JkaW5nGAEgASgLMhYucmVjb3JkZXIudjEuUmVjb3JkaW5nIogCChVMaXN0UmVjb3JkaW5nc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSFwoPY29udmVyc2F0aW9uX2lkGAQgASgJEisKBnN0YXRlcxgFIAMoDjIbLnJlY29yZGVyLnYxLlJlY29yZGluZ1N0YXRlEjMKD3N0YXJ0X3RpbWVfZnJvbRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRc3RhcnRfdGltZV9iZWZvcmUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl0KFkxpc3RSZWNvcmRpbmdzUmVzcG9uc2USKgoKcmVjb3JkaW5ncxgBIAMoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLAoUU3RvcFJlY29yZGluZ1JlcXVlc3QSFAoMcmVjb3JkaW5nX2lkGAEgASgJIkIKFVN0b3BSZWNvcmRpbmdSZXNwb25zZRIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciYQoVUGF1c2VSZWNvcmRpbmdSZXF1ZXN0EhQKDHJlY29yZGluZ19pZBgBIAEoCRIpCgRtb2RlGAIgASgOMhYucmVjb3JkZXIudjEuUGF1c2VNb2RlSACIAQFCBwoFX21vZGUiQwoWUGF1c2VSZWNvcmRpbmdSZXNwb25zZRIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciLgoWUmVzdW1lUmVjb3JkaW5nUmVxdWVzdBIUCgxyZWNvcmRpbmdfaWQYASABKAkiRAoXUmVzdW1lUmVjb3JkaW5nUmVzcG9uc2USKQoJcmVjb3JkaW5nGAEgASgLMhYucmVjb3JkZXIudjEuUmVjb3JkaW5nIi4KFkRlbGV0ZVJlY29yZGluZ1JlcXVlc3QSFAoMcmVjb3JkaW5nX2lkGAEgASgJIkQKF0RlbGV0ZVJlY29yZGluZ1Jlc3BvbnNlEikKCXJlY29yZGluZxgBIAEoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZyJGChhEb3dubG9hZFJlY29yZGluZ1JlcXVlc3QSFAoMcmVjb3JkaW5nX2lkGAEgASgJEhQKDG9mZnNldF9ieXRlcxgCIAEoAyJoChlEb3dubG9hZFJlY29yZGluZ1Jlc3BvbnNlEioKBGZpbGUYASABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRpbmdGaWxlSAASFAoFY2h1bmsYAiABKAxCA4ABAUgAQgkKB3BheWxvYWQylwUKEFJlY29yZGluZ1NlcnZpY2USUwoMR2V0UmVjb3JkaW5nEiAucmVjb3JkZXIudjEuR2V0UmVjb3JkaW5nUmVxdWVzdBohLnJlY29yZGVyLnYxLkdldFJlY29yZGluZ1Jlc3BvbnNlElkKDkxpc3RSZWNvcmRpbmdzEiIucmVjb3JkZXIudjEuTGlzdFJlY29yZGluZ3NSZXF1ZXN0GiMucmVjb3JkZXIudjEuTGlzdFJlY29yZGluZ3NSZXNwb25zZRJWCg1TdG9wUmVjb3JkaW5nEiEucmVjb3JkZXIudjEuU3RvcFJlY29yZGluZ1JlcXVlc3QaIi5yZWNvcmRlci52MS5TdG9wUmVjb3JkaW5nUmVzcG9uc2USWQoOUGF1c2VSZWNvcmRpbmcSIi5yZWNvcmRlci52MS5QYXVzZVJlY29yZGluZ1JlcXVlc3QaIy5yZWNvcmRlci52MS5QYXVzZVJlY29yZGluZ1Jlc3BvbnNlElwKD1Jlc3VtZVJlY29yZGluZxIjLnJlY29yZGVyLnYxLlJlc3VtZVJlY29yZGluZ1JlcXVlc3QaJC5yZWNvcmRlci52MS5SZXN1bWVSZWNvcmRpbmdSZXNwb25zZRJcCg9EZWxldGVSZWNvcmRpbmcSIy5yZWNvcmRlci52MS5EZWxldGVSZWNvcmRpbmdSZXF1ZXN0GiQucmVjb3JkZXIudjEuRGVsZXRlUmVjb3JkaW5nUmVzcG9uc2USZAoRRG93bmxvYWRSZWNvcmRpbmcSJS5yZWNvcmRlci52MS5Eb3dubG9hZFJlY29yZGluZ1JlcXVlc3QaJi5yZWNvcmRlci52MS5Eb3dubG9hZFJlY29yZGluZ1Jlc3BvbnNlMAFCSFpGZ2l0aHViLmNvbS9yZWNvcmRlci1wcm9qZWN0L3JlY29yZGVyL2NsaWVudHMvZ28vcmVjb3JkZXIvdjE7cmVjb3JkZXJ2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_recorder_v1_recording]);
+  fileDesc("CiNyZWNvcmRlci92MS9yZWNvcmRpbmdfc2VydmljZS5wcm90bxILcmVjb3JkZXIudjEiKwoTR2V0UmVjb3JkaW5nUmVxdWVzdBIUCgxyZWNvcmRpbmdfaWQYASABKAkiQQoUR2V0UmVjb3JkaW5nUmVzcG9uc2USKQoJcmVjb3JkaW5nGAEgASgLMhYucmVjb3JkZXIudjEuUmVjb3JkaW5nIogCChVMaXN0UmVjb3JkaW5nc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSFwoPY29udmVyc2F0aW9uX2lkGAQgASgJEisKBnN0YXRlcxgFIAMoDjIbLnJlY29yZGVyLnYxLlJlY29yZGluZ1N0YXRlEjMKD3N0YXJ0X3RpbWVfZnJvbRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRc3RhcnRfdGltZV9iZWZvcmUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl0KFkxpc3RSZWNvcmRpbmdzUmVzcG9uc2USKgoKcmVjb3JkaW5ncxgBIAMoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLAoUU3RvcFJlY29yZGluZ1JlcXVlc3QSFAoMcmVjb3JkaW5nX2lkGAEgASgJIkIKFVN0b3BSZWNvcmRpbmdSZXNwb25zZRIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciYQoVUGF1c2VSZWNvcmRpbmdSZXF1ZXN0EhQKDHJlY29yZGluZ19pZBgBIAEoCRIpCgRtb2RlGAIgASgOMhYucmVjb3JkZXIudjEuUGF1c2VNb2RlSACIAQFCBwoFX21vZGUiQwoWUGF1c2VSZWNvcmRpbmdSZXNwb25zZRIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciLgoWUmVzdW1lUmVjb3JkaW5nUmVxdWVzdBIUCgxyZWNvcmRpbmdfaWQYASABKAkiRAoXUmVzdW1lUmVjb3JkaW5nUmVzcG9uc2USKQoJcmVjb3JkaW5nGAEgASgLMhYucmVjb3JkZXIudjEuUmVjb3JkaW5nIi4KFkRlbGV0ZVJlY29yZGluZ1JlcXVlc3QSFAoMcmVjb3JkaW5nX2lkGAEgASgJIkQKF0RlbGV0ZVJlY29yZGluZ1Jlc3BvbnNlEikKCXJlY29yZGluZxgBIAEoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZyJGChhEb3dubG9hZFJlY29yZGluZ1JlcXVlc3QSFAoMcmVjb3JkaW5nX2lkGAEgASgJEhQKDG9mZnNldF9ieXRlcxgCIAEoAyJoChlEb3dubG9hZFJlY29yZGluZ1Jlc3BvbnNlEioKBGZpbGUYASABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRpbmdGaWxlSAASFAoFY2h1bmsYAiABKAxCA4ABAUgAQgkKB3BheWxvYWQimwEKH1N0YXJ0Q29uZmVyZW5jZVJlY29yZGluZ1JlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEisKBXR5cGVkGAIgASgLMhoucmVjb3JkZXIudjEuUmVjb3JkT3B0aW9uc0gAEicKBG5jY28YAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0SABCCQoHb3B0aW9ucyJNCiBTdGFydENvbmZlcmVuY2VSZWNvcmRpbmdSZXNwb25zZRIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciOQoeU3RvcENvbmZlcmVuY2VSZWNvcmRpbmdSZXF1ZXN0EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCSJMCh9TdG9wQ29uZmVyZW5jZVJlY29yZGluZ1Jlc3BvbnNlEikKCXJlY29yZGluZxgBIAEoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZzKGBwoQUmVjb3JkaW5nU2VydmljZRJTCgxHZXRSZWNvcmRpbmcSIC5yZWNvcmRlci52MS5HZXRSZWNvcmRpbmdSZXF1ZXN0GiEucmVjb3JkZXIudjEuR2V0UmVjb3JkaW5nUmVzcG9uc2USWQoOTGlzdFJlY29yZGluZ3MSIi5yZWNvcmRlci52MS5MaXN0UmVjb3JkaW5nc1JlcXVlc3QaIy5yZWNvcmRlci52MS5MaXN0UmVjb3JkaW5nc1Jlc3BvbnNlElYKDVN0b3BSZWNvcmRpbmcSIS5yZWNvcmRlci52MS5TdG9wUmVjb3JkaW5nUmVxdWVzdBoiLnJlY29yZGVyLnYxLlN0b3BSZWNvcmRpbmdSZXNwb25zZRJZCg5QYXVzZVJlY29yZGluZxIiLnJlY29yZGVyLnYxLlBhdXNlUmVjb3JkaW5nUmVxdWVzdBojLnJlY29yZGVyLnYxLlBhdXNlUmVjb3JkaW5nUmVzcG9uc2USXAoPUmVzdW1lUmVjb3JkaW5nEiMucmVjb3JkZXIudjEuUmVzdW1lUmVjb3JkaW5nUmVxdWVzdBokLnJlY29yZGVyLnYxLlJlc3VtZVJlY29yZGluZ1Jlc3BvbnNlElwKD0RlbGV0ZVJlY29yZGluZxIjLnJlY29yZGVyLnYxLkRlbGV0ZVJlY29yZGluZ1JlcXVlc3QaJC5yZWNvcmRlci52MS5EZWxldGVSZWNvcmRpbmdSZXNwb25zZRJ3ChhTdGFydENvbmZlcmVuY2VSZWNvcmRpbmcSLC5yZWNvcmRlci52MS5TdGFydENvbmZlcmVuY2VSZWNvcmRpbmdSZXF1ZXN0Gi0ucmVjb3JkZXIudjEuU3RhcnRDb25mZXJlbmNlUmVjb3JkaW5nUmVzcG9uc2USdAoXU3RvcENvbmZlcmVuY2VSZWNvcmRpbmcSKy5yZWNvcmRlci52MS5TdG9wQ29uZmVyZW5jZVJlY29yZGluZ1JlcXVlc3QaLC5yZWNvcmRlci52MS5TdG9wQ29uZmVyZW5jZVJlY29yZGluZ1Jlc3BvbnNlEmQKEURvd25sb2FkUmVjb3JkaW5nEiUucmVjb3JkZXIudjEuRG93bmxvYWRSZWNvcmRpbmdSZXF1ZXN0GiYucmVjb3JkZXIudjEuRG93bmxvYWRSZWNvcmRpbmdSZXNwb25zZTABQkhaRmdpdGh1Yi5jb20vcmVjb3JkZXItcHJvamVjdC9yZWNvcmRlci9jbGllbnRzL2dvL3JlY29yZGVyL3YxO3JlY29yZGVydjFiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_recorder_v1_recording]);
 
 /**
  * GetRecordingRequest names a recording.
@@ -392,6 +392,113 @@ export const DownloadRecordingResponseSchema: GenMessage<DownloadRecordingRespon
   messageDesc(file_recorder_v1_recording_service, 13);
 
 /**
+ * StartConferenceRecordingRequest names a conference and says how to record it.
+ *
+ * @generated from message recorder.v1.StartConferenceRecordingRequest
+ */
+export type StartConferenceRecordingRequest = Message<"recorder.v1.StartConferenceRecordingRequest"> & {
+  /**
+   * Conversation that the conference is, `CON-` and a UUID.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * How to record; absent means as the conference was opened.
+   *
+   * @generated from oneof recorder.v1.StartConferenceRecordingRequest.options
+   */
+  options: {
+    /**
+     * Typed. `end_on_silence` and `end_on_key` are refused.
+     *
+     * @generated from field: recorder.v1.RecordOptions typed = 2;
+     */
+    value: RecordOptions;
+    case: "typed";
+  } | {
+    /**
+     * The NCCO `record` action as it is.
+     *
+     * @generated from field: google.protobuf.Struct ncco = 3;
+     */
+    value: JsonObject;
+    case: "ncco";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message recorder.v1.StartConferenceRecordingRequest.
+ * Use `create(StartConferenceRecordingRequestSchema)` to create a new message.
+ */
+export const StartConferenceRecordingRequestSchema: GenMessage<StartConferenceRecordingRequest> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recording_service, 14);
+
+/**
+ * StartConferenceRecordingResponse holds the recording.
+ *
+ * @generated from message recorder.v1.StartConferenceRecordingResponse
+ */
+export type StartConferenceRecordingResponse = Message<"recorder.v1.StartConferenceRecordingResponse"> & {
+  /**
+   * The recording that runs now.
+   *
+   * @generated from field: recorder.v1.Recording recording = 1;
+   */
+  recording?: Recording | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.StartConferenceRecordingResponse.
+ * Use `create(StartConferenceRecordingResponseSchema)` to create a new message.
+ */
+export const StartConferenceRecordingResponseSchema: GenMessage<StartConferenceRecordingResponse> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recording_service, 15);
+
+/**
+ * StopConferenceRecordingRequest names a conference.
+ *
+ * @generated from message recorder.v1.StopConferenceRecordingRequest
+ */
+export type StopConferenceRecordingRequest = Message<"recorder.v1.StopConferenceRecordingRequest"> & {
+  /**
+   * Conversation that the conference is.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+};
+
+/**
+ * Describes the message recorder.v1.StopConferenceRecordingRequest.
+ * Use `create(StopConferenceRecordingRequestSchema)` to create a new message.
+ */
+export const StopConferenceRecordingRequestSchema: GenMessage<StopConferenceRecordingRequest> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recording_service, 16);
+
+/**
+ * StopConferenceRecordingResponse holds the recording.
+ *
+ * @generated from message recorder.v1.StopConferenceRecordingResponse
+ */
+export type StopConferenceRecordingResponse = Message<"recorder.v1.StopConferenceRecordingResponse"> & {
+  /**
+   * The recording that ran; RECORDING_NOT_FOUND if there was none.
+   *
+   * @generated from field: recorder.v1.Recording recording = 1;
+   */
+  recording?: Recording | undefined;
+};
+
+/**
+ * Describes the message recorder.v1.StopConferenceRecordingResponse.
+ * Use `create(StopConferenceRecordingResponseSchema)` to create a new message.
+ */
+export const StopConferenceRecordingResponseSchema: GenMessage<StopConferenceRecordingResponse> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recording_service, 17);
+
+/**
  * RecordingService serves the recordings of the caller's application, or all of them to the admin. A recording of
  * another application is answered like one that does not exist: RECORDING_NOT_FOUND.
  *
@@ -457,6 +564,26 @@ export const RecordingService: GenService<{
     methodKind: "unary";
     input: typeof DeleteRecordingRequestSchema;
     output: typeof DeleteRecordingResponseSchema;
+  },
+  /**
+   * StartConferenceRecording begins a recording of a conference that has legs in it. While one runs it is returned as it is.
+   *
+   * @generated from rpc recorder.v1.RecordingService.StartConferenceRecording
+   */
+  startConferenceRecording: {
+    methodKind: "unary";
+    input: typeof StartConferenceRecordingRequestSchema;
+    output: typeof StartConferenceRecordingResponseSchema;
+  },
+  /**
+   * StopConferenceRecording ends the recording that runs of a conference; the conference goes on.
+   *
+   * @generated from rpc recorder.v1.RecordingService.StopConferenceRecording
+   */
+  stopConferenceRecording: {
+    methodKind: "unary";
+    input: typeof StopConferenceRecordingRequestSchema;
+    output: typeof StopConferenceRecordingResponseSchema;
   },
   /**
    * DownloadRecording streams the file.

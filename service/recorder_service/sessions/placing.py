@@ -1,0 +1,41 @@
+"""From chunks, as the journal has them, to their places on the timeline."""
+
+from collections.abc import Sequence
+
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.entries import Chunk
+from recorder_service.sessions.lost_stretches import LostStretches
+from recorder_service.sessions.media_clock import MediaClock
+from recorder_service.sessions.roster import Roster
+
+
+class Placing:
+    """Places the chunks of one recording, new ones and replayed ones alike."""
+
+    def __init__(self, path: AudioPath, roster: Roster, lost: LostStretches, clock: MediaClock) -> None:
+        """Place into `path`, by what `roster` knows of each leg."""
+        self._path = path
+        self._roster = roster
+        self._lost = lost
+        self._clock = clock
+
+    def place(self, chunks: Sequence[Chunk]) -> None:
+        """Place the chunks of one message, which were checked."""
+        for chunk in chunks:
+            self._place(chunk)
+        self._clock.saw(self._path.furthest_frame)
+
+    def _place(self, chunk: Chunk) -> None:
+        leg = self._roster.stays.get(chunk.leg)
+        if leg is None:
+            # Damage took the entry that says whose audio this is.
+            return
+        if self._lost.open:
+            self._lost.heard(leg.track, leg.recording_frame(chunk.start_frame))
+        if not leg.moved:
+            self._path.place(leg.track, chunk.start_frame, chunk.payload)
+            return
+        for frame, payload in leg.taken_out(chunk.start_frame, chunk.payload):
+            self._path.take_out(leg.track, frame, payload)
+        for frame, payload in leg.parts(chunk.start_frame, chunk.payload):
+            self._path.place(leg.track, frame, payload)

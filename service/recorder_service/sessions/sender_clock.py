@@ -1,0 +1,127 @@
+"""Following a sender's media clock: how far it has drifted from the conference's, through a network that delays.
+
+What arrives can be late but never early: the least lateness seen is what the clocks differ by, and everything above it
+is the network. The line that lies below all observations of two minutes and as close to them as possible gives the
+drift and where the clock stands now.
+
+All of it is integers and a few divisions over observations that are in the journal, so that a replay decides the same.
+
+Source: S. Moon, P. Skelly, D. Towsley, "Estimation and removal of clock skew from network delay measurements", IEEE
+INFOCOM 1999 (the line under the points that minimises the area is the hull's edge over their mean time).
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from recorder_service.audio.formats import RECORDING_RATE_HZ
+
+STEP_FRAMES = 2
+"""What one slip moves a leg by, in recording frames: 125 us, a whole frame at 8 kHz."""
+
+_WINDOW_FRAMES = 120 * RECORDING_RATE_HZ
+_SLOPE_SPAN_FRAMES = 30 * RECORDING_RATE_HZ
+_RECENT_FRAMES = 8 * RECORDING_RATE_HZ
+_FIRST_OBSERVATIONS = 5
+_LEAST_OBSERVATIONS = 3
+# A quartz that is further off is broken, or what is sent does not follow a clock at all.
+_MAX_DRIFT_PPB = 1_000_000
+# Further off than this, the sender or the server jumped: that is no drift.
+_JUMP_FRAMES = RECORDING_RATE_HZ
+_TOLERANCE_FRAMES = 16
+_MAX_STEPS = 8
+_PPB = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One arrival, in recording frames.
+
+    Attributes:
+        clock_frame: Where the conference's clock stood.
+        lateness_frames: How much later that is than the media clock says, from the stream's origin on.
+    """
+
+    clock_frame: int
+    lateness_frames: int
+
+
+class SenderClock:
+    """The clock of one stream.
+
+    Attributes:
+        shift_frames: By how much the stream's audio is moved so far, in recording frames; positive is later.
+        drift_ppb: By how many parts in 10**9 the sender's clock runs fast; None while that is not known.
+        next_cell: The first cell for the next slip; the caller counts it on.
+    """
+
+    def __init__(self) -> None:
+        """Start without observations."""
+        self.shift_frames = 0
+        self.drift_ppb: int | None = None
+        self.next_cell = 0
+        self._seen: deque[Observation] = deque()
+        self._baseline_frames: int | None = None
+
+    def observe(self, seen: Observation) -> int:
+        """Take the least late arrival of about a second, and say by how many steps to move the stream now.
+
+        Returns:
+            Steps of `STEP_FRAMES`; negative moves it earlier. The caller moves it and adds to `shift_frames`.
+        """
+        self._seen.append(seen)
+        while seen.clock_frame - self._seen[0].clock_frame > _WINDOW_FRAMES:
+            self._seen.popleft()
+        slope_ppb, lateness_frames = self._line()
+        plausible = slope_ppb is None or abs(slope_ppb) <= _MAX_DRIFT_PPB
+        self.drift_ppb = -slope_ppb if plausible and slope_ppb is not None else None
+        if self._baseline_frames is None:
+            self._begin(lateness_frames)
+            return 0
+        error_frames = lateness_frames - self._baseline_frames - self.shift_frames
+        if not plausible or abs(error_frames) > _JUMP_FRAMES:
+            self._baseline_frames = lateness_frames - self.shift_frames
+            return 0
+        if abs(error_frames) < _TOLERANCE_FRAMES:
+            return 0
+        steps = min(_MAX_STEPS, abs(error_frames) // STEP_FRAMES)
+        return steps if error_frames > 0 else -steps
+
+    def _begin(self, lateness_frames: int) -> None:
+        """Take the first observations as the rule; what came early shows that the stream's begin was told late."""
+        span_frames = self._seen[-1].clock_frame - self._seen[0].clock_frame
+        if len(self._seen) >= _FIRST_OBSERVATIONS or span_frames >= _RECENT_FRAMES:
+            early = -_JUMP_FRAMES <= lateness_frames < 0
+            self._baseline_frames = 0 if early else lateness_frames
+
+    def _line(self) -> tuple[int | None, int]:
+        """Return the slope of the line under the observations, in parts in 10**9, and its height now."""
+        first, last = self._seen[0].clock_frame, self._seen[-1].clock_frame
+        if last - first < _SLOPE_SPAN_FRAMES:
+            recent = [seen for seen in self._seen if last - seen.clock_frame <= _RECENT_FRAMES]
+            few = list(self._seen)[-_LEAST_OBSERVATIONS:]
+            return None, min(seen.lateness_frames for seen in max(recent, few, key=len))
+        hull = _lower_hull(self._seen)
+        mean = sum(seen.clock_frame for seen in self._seen) / len(self._seen)
+        left, right = next((a, b) for a, b in itertools.pairwise(hull) if b.clock_frame >= mean)
+        rise, run = right.lateness_frames - left.lateness_frames, right.clock_frame - left.clock_frame
+        return rise * _PPB // run, left.lateness_frames + rise * (last - left.clock_frame) // run
+
+
+def _lower_hull(seen: Iterable[Observation]) -> list[Observation]:
+    """Return the lower convex hull of observations in the order of time (Andrew's monotone chain, 1979)."""
+    hull: list[Observation] = []
+    for point in seen:
+        if hull and point.clock_frame <= hull[-1].clock_frame:
+            continue
+        while len(hull) > 1 and _turns_down(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _turns_down(a: Observation, b: Observation, c: Observation) -> bool:
+    return (b.lateness_frames - a.lateness_frames) * (c.clock_frame - a.clock_frame) >= (
+        c.lateness_frames - a.lateness_frames
+    ) * (b.clock_frame - a.clock_frame)
