@@ -27,7 +27,10 @@ def configuration() -> str:
     head = [
         "# Configuration",
         "",
-        "Every setting is an environment variable. A flag of `recorder serve` wins over it.",
+        "Every setting is an environment variable. It can also stand in a TOML file, under its name in lower case",
+        "without `RECORDER_`, as `grpc_port = 50051`; the file is named by `--config` or `RECORDER_CONFIG`. Many are",
+        "flags of `recorder serve`, too. Flags win over variables, those over the file, and that over the defaults.",
+        "`recorder config` prints what is in force, with secrets masked.",
         "",
         "| variable | default | meaning |",
         "|---|---|---|",

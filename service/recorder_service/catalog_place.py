@@ -6,10 +6,18 @@ from recorder_service.catalog.engine import DatabaseOptions
 from recorder_service.catalog.schema import SchemaState, bring_up_to_date
 from recorder_service.config import Settings
 
+_WATCH_INTERVAL_S = 0.1
+
 
 def catalog_place(settings: Settings) -> tuple[str, DatabaseOptions]:
     """Return the URL of the catalog's database, which may hold a password, and how it is used."""
-    options = DatabaseOptions(connections=settings.database_connections, migrate=settings.migrate)
+    # A file that was named, or that a supervisor's nodes have, is one that other processes may write.
+    shared = settings.database_url is not None or settings.supervised
+    options = DatabaseOptions(
+        connections=settings.database_connections,
+        watch_interval_s=_WATCH_INTERVAL_S if shared else None,
+        migrate=settings.migrate,
+    )
     if settings.database_url is None:
         return f"sqlite:///{settings.data_dir.absolute() / 'catalog.db'}", options
     return settings.database_url.get_secret_value(), options

@@ -79,6 +79,8 @@ ERROR_TABLE: dict[Reason, WireStatus] = {
         (Reason.JOURNAL_FAILED, _AWAY, "Journal failed"),
         (Reason.STORAGE_FAILED, _AWAY, "File store away"),
         (Reason.CATALOG_FAILED, _AWAY, "Database away"),
+        (Reason.OWNER_AWAY, _AWAY, "Owner away"),
+        (Reason.NODE_FENCED, _AWAY, "Node fenced"),
         (Reason.DAMAGED, ("DATA_LOSS", 500), "Stored data damaged"),
         (Reason.INVALID_CONFIGURATION, _PRECONDITION, "Invalid configuration"),
         (Reason.SCHEMA_TOO_NEW, _PRECONDITION, "Database too new"),

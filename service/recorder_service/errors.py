@@ -63,6 +63,9 @@ class Reason(enum.Enum):
     STORAGE_FAILED = "STORAGE_FAILED"
     CATALOG_FAILED = "CATALOG_FAILED"
     DAMAGED = "DAMAGED"
+    # Several nodes
+    OWNER_AWAY = "OWNER_AWAY"
+    NODE_FENCED = "NODE_FENCED"
     # Starting the service
     INVALID_CONFIGURATION = "INVALID_CONFIGURATION"
     SCHEMA_TOO_NEW = "SCHEMA_TOO_NEW"
@@ -132,6 +135,24 @@ class Overloaded(RecorderError):
 
 class Unavailable(RecorderError):
     """A part of Recorder cannot serve now; nothing acknowledged is lost."""
+
+
+class Elsewhere(RecorderError):
+    """Only the node that has the recording can do this. Where nodes reach each other the request is passed on to it.
+
+    Attributes:
+        node_id: The node that has it.
+    """
+
+    def __init__(self, node_id: str, message: str) -> None:
+        """Name the owner.
+
+        Args:
+            node_id: The node that has what was asked for.
+            message: What the caller is told where the request cannot be passed on.
+        """
+        super().__init__(Reason.OWNER_AWAY, message, retry_after_s=2.0)
+        self.node_id = node_id
 
 
 class Damaged(RecorderError):

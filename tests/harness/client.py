@@ -135,10 +135,13 @@ def info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
 
 
 class Client:
-    """All stubs on one channel."""
+    """All stubs on one channel, which has a connection of its own: where several nodes share a port, one is met."""
 
-    def __init__(self, port: int) -> None:
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+    def __init__(self, port: int, *, ca_pem: bytes | None = None) -> None:
+        address, options = f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]
+        self.channel = grpc.aio.insecure_channel(address, options=options)
+        if ca_pem is not None:
+            self.channel = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca_pem), options=options)
         self.recorder = recorder_service_pb2_grpc.RecorderServiceStub(self.channel)
         self.recordings = recording_service_pb2_grpc.RecordingServiceStub(self.channel)
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)

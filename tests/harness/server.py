@@ -118,7 +118,7 @@ class Server:
         line = self._first_line()
         told: dict[str, object] = json.loads(line)
         ports = told["grpc_port"], told["http_port"], told["metrics_port"]
-        self.ports = Ports(*(int(str(port)) for port in ports))
+        self.ports = Ports(*(int(str(port or 0)) for port in ports))
         return told
 
     def kill(self) -> None:

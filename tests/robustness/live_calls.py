@@ -114,7 +114,7 @@ class LiveCall:
             call = resumed
 
     async def _start(self) -> Call:
-        call = Call(self._calls.client, self._calls.tenant.metadata)
+        call = Call(self._calls.line(), self._calls.tenant.metadata)
         await call.open(ncco=_NCCO)
         self.recording_id = call.recording_id
         self._began_s = time.monotonic()
@@ -126,7 +126,7 @@ class LiveCall:
         """Come back; None if the recording has ended meanwhile."""
         while True:
             await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))
-            call = Call(self._calls.client, self._calls.tenant.metadata)
+            call = Call(self._calls.line(), self._calls.tenant.metadata)
             try:
                 opened = await call.resume(self.recording_id)
             except TimeoutError:
@@ -234,10 +234,20 @@ class Verdict:
 
 
 class LiveCalls:
-    """Calls that run side by side on one server, which may go away and come back on the same port."""
+    """Calls that run side by side on one server, which may go away and come back on the same port.
 
-    def __init__(self, port: int, tenant: Tenant, seed: int) -> None:
+    Args:
+        port: Of the server.
+        tenant: Whose calls they are.
+        seed: Of what is said.
+        scattered: Whether each stream has a connection of its own, and so meets any of several nodes on the port.
+    """
+
+    def __init__(self, port: int, tenant: Tenant, seed: int, *, scattered: bool = False) -> None:
         self.client = Client(port)
+        self._port = port
+        self._scattered = scattered
+        self._lines: list[Client] = []
         self.tenant = tenant
         self.calls: list[LiveCall] = []
         self._speech = Speech(seed)
@@ -252,7 +262,15 @@ class LiveCalls:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await self.client.channel.close(None)
+        for client in (self.client, *self._lines):
+            await client.channel.close(None)
+
+    def line(self) -> Client:
+        """Return the client that the next stream goes over."""
+        if not self._scattered:
+            return self.client
+        self._lines.append(Client(self._port))
+        return self._lines[-1]
 
     def audio(self, call: int, message: int) -> dict[str, tuple[int, bytes]]:
         """Return a message's audio of both legs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recorder_service.api import server
-from recorder_service.bootstrap import Node
+from recorder_service.bootstrap.node import Node
 from recorder_service.config import Settings
 from recorder_service.disk import DiskWatch
 from recorder_service.domain.recording import StopReason

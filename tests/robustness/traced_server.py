@@ -26,12 +26,12 @@ _PROMISES = "RECORDER_TEST_PROMISES"
 
 def promising() -> None:
     """Make the server write down what it promises, in the order of its system calls, and use small segments."""
-    from recorder_service import bootstrap
+    from recorder_service.bootstrap import recording
     from recorder_service.sessions.acknowledgements import Acknowledgements
     from recorder_service.sessions.live_recording import LiveRecording
 
     planted.replace(
-        bootstrap, "JournalSettings", partial(JournalSettings, segment_bytes=SETTINGS.segment_bytes, reserve_bytes=0)
+        recording, "JournalSettings", partial(JournalSettings, segment_bytes=SETTINGS.segment_bytes, reserve_bytes=0)
     )
     promises = os.open(os.environ[_PROMISES], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     take, tell, attach = LiveRecording.__init__, Acknowledgements.tell, Acknowledgements.attach

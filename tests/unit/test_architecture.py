@@ -24,7 +24,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "disk": BASE,
     "logs": frozenset(),
     # Settings of a store are values of their own.
-    "config": BASE | {"domain", "storage"},
+    "config": BASE | {"domain", "storage", "config_file"},
+    "config_file": BASE,
     "access": BASE | {"domain"},
     "catalog": BASE | {"domain"},
     # The journal's and the catalog's values are imported, never what does their work.
@@ -32,6 +33,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "finishing": BASE | {"domain", "audio", "sessions", "catalog", "persistence"},
     "api": BASE | {"domain", "audio", "sessions", "catalog", "access", "error_table"},
     "http": BASE | {"domain", "error_table"},
+    "cluster": BASE | {"domain"},
     "webhooks": BASE | {"domain"},
     "probes": BASE | {"journal"},
     "metrics": BASE | {"http"},
@@ -57,6 +59,7 @@ FORBIDDEN_LIBRARIES = {
     "storage": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "numpy"},
     "webhooks": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "numpy"},
     "http": {"grpc", "google", "recorder", "sqlalchemy", "numpy"},
+    "cluster": {"grpc", "google", "recorder", "sqlalchemy", "numpy", "starlette"},
     "api": {"sqlalchemy", "starlette", "numpy"},
 }
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc", "base", "lib"}

@@ -4,18 +4,32 @@ from pathlib import Path
 
 import pytest
 
-from recorder_service.config import ENVIRONMENT_PREFIX, Settings, load_settings
+from recorder_service.config import ENVIRONMENT_PREFIX, Settings, environment_of, load_settings, shown
+from recorder_service.domain.node import Role
 from recorder_service.errors import Reason, StartupError
 from recorder_service.storage.s3_settings import Addressing, Credentials, Encryption
 
 TOKEN = "recorder_admin_" + "a" * 43
 # Every setting: how it is written, and what that means.
 VALUES: dict[str, tuple[str, object]] = {
+    "config": ("recorder.toml", Path("recorder.toml")),
     "data_dir": ("/var/lib/recorder", Path("/var/lib/recorder")),
+    "node_dir": ("/var/lib/recorder/node-1", Path("/var/lib/recorder/node-1")),
+    "files_dir": ("/srv/files", Path("/srv/files")),
+    "role": ("dispatcher", Role.DISPATCHER),
+    "workers": ("4", 4),
+    "lease_s": ("0.5", 0.5),
+    "cluster_address": ("[::1]:0", "[::1]:0"),
+    "cluster_host": ("recorder-0.recorder", "recorder-0.recorder"),
+    "cluster_secret": ("s" * 32, "s" * 32),
+    "cluster_ca": ("ca.pem", Path("ca.pem")),
     "host": ("::1", "::1"),
     "grpc_port": ("1", 1),
     "http_port": ("0", 0),
     "metrics_port": ("65535", 65535),
+    "metrics_host": ("127.0.0.1", "127.0.0.1"),
+    "reuse_port": ("true", True),
+    "supervised": ("true", True),
     "public_url": ("https://recorder.example.com", "https://recorder.example.com"),
     "allow_plaintext": ("true", True),
     "tls_cert": ("cert.pem", Path("cert.pem")),
@@ -59,6 +73,11 @@ VALUES: dict[str, tuple[str, object]] = {
     "log_level": ("debug", "debug"),
 }
 WRONG: dict[str, tuple[str, ...]] = {
+    "role": ("recorder", "ALL"),
+    "workers": ("0", "257"),
+    "lease_s": ("0.4", "301"),
+    "cluster_address": ("10.0.0.7", ":50052", "host:http", "host:65536"),
+    "cluster_secret": ("s" * 31,),
     "grpc_port": ("-1", "65536", "http", "1.5"),
     "http_port": ("-1", "65536"),
     "metrics_port": ("-1", "65536"),
@@ -91,7 +110,11 @@ WRONG: dict[str, tuple[str, ...]] = {
     "event_retention_days": ("0",),
     "log_level": ("loud", "INFO", "infos"),
 }
+SHARED = {"database_url": "sqlite:////srv/catalog.db", "files_dir": "/srv/files"}
 COMPANIONS = {
+    "role": SHARED,
+    "cluster_address": {"cluster_secret": "s" * 32},
+    "cluster_ca": {"tls_cert": "c", "tls_key": "k"},
     "tls_cert": {"tls_key": "k"},
     "tls_key": {"tls_cert": "c"},
     "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
@@ -101,6 +124,7 @@ COMPANIONS = {
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "recorder.toml").touch()
     for name in Settings.model_fields:
         monkeypatch.delenv(f"{ENVIRONMENT_PREFIX}{name.upper()}", raising=False)
 
@@ -201,3 +225,77 @@ def test_settings_do_not_change() -> None:
     """They are read once."""
     with pytest.raises(ValueError, match="frozen"):
         load_settings().grpc_port = 1
+
+
+@pytest.mark.parametrize("name", sorted(VALUES.keys() - {"config"}))
+def test_setting_survives_the_way_to_another_process(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a worker gives it the settings of its supervisor."""
+    settings = load_settings(**(COMPANIONS.get(name, {}) | {name: VALUES[name][0]}))
+    for variable, text in environment_of(settings).items():
+        monkeypatch.setenv(variable, text)
+    assert load_settings() == settings
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each source fills in what those before it leave open."""
+    path = tmp_path / "settings.toml"
+    path.write_text('grpc_port = 1\nhttp_port = 2\nmetrics_port = 3\nwebhook_allow_cidrs = ["10.0.0.0/8"]\n')
+    monkeypatch.setenv("RECORDER_CONFIG", str(path))
+    monkeypatch.setenv("RECORDER_HTTP_PORT", "20")
+    monkeypatch.setenv("RECORDER_METRICS_PORT", "30")
+    settings = load_settings(metrics_port=300)
+    assert (settings.grpc_port, settings.http_port, settings.metrics_port) == (1, 20, 300)
+    assert settings.webhook_allow_cidrs == ("10.0.0.0/8",)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("grp_port = 1", "did you mean `grpc_port`?"),
+        ("nothing_like_it = 1", "docs/configuration.md"),
+        ("[grpc]\nport = 1", "a table [grpc]"),
+        ("grpc_port = ", "is not TOML"),
+        ("\udcff", "is not UTF-8"),
+        (None, "cannot be read"),
+    ],
+)
+def test_wrong_file_is_refused_with_the_fix(content: str | None, said: str, tmp_path: Path) -> None:
+    """The message names the file and the place in it."""
+    path = tmp_path / "settings.toml"
+    if content is not None:
+        path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(StartupError) as refused:
+        load_settings(config=path)
+    assert str(path) in refused.value.message
+    assert said in refused.value.message
+
+
+def test_secrets_are_shown_masked() -> None:
+    """Also those inside URLs."""
+    secret = "hush" * 10
+    settings = load_settings(
+        admin_token=secret, cluster_secret=secret, database_url=f"sqlite:///{secret}", public_url=f"http://u:{secret}@h"
+    )
+    values = shown(settings)
+    assert secret not in repr(values)
+    assert values["admin_token"] == "**********"
+    assert values["public_url"] == "http://u:**********@h"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"role": "http", "files_dir": "f"}, "RECORDER_DATABASE_URL"),
+        ({"role": "dispatcher", "database_url": "sqlite:////c.db"}, "RECORDER_S3_ENDPOINT"),
+        ({"role": "ingest", **SHARED}, "RECORDER_PUBLIC_URL"),
+        ({"role": "dispatcher", "workers": 2, **SHARED}, "RECORDER_WORKERS"),
+        ({"cluster_address": "127.0.0.1:0"}, "RECORDER_CLUSTER_SECRET"),
+        ({"cluster_address": "10.0.0.7:1", "cluster_secret": "s" * 32}, "RECORDER_CLUSTER_CA"),
+        ({"cluster_ca": "ca.pem"}, "RECORDER_TLS_CERT"),
+    ],
+)
+def test_role_without_what_it_shares_is_refused(flags: dict[str, object], said: str) -> None:
+    """The error names the setting that is missing."""
+    with pytest.raises(StartupError) as refused:
+        load_settings(**flags)
+    assert said in refused.value.message

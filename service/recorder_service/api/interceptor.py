@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import grpc
 import structlog
@@ -11,8 +12,17 @@ from google.protobuf.message import DecodeError
 
 from recorder_service.access.principal import Principal
 from recorder_service.api.caller import set_caller
+from recorder_service.api.relay import CLUSTER_KEY, Handover, RelayedFailure
 from recorder_service.api.status import grpc_status
-from recorder_service.errors import BadInput, Conflict, Forbidden, Reason, RecorderError
+from recorder_service.errors import (
+    BadInput,
+    Conflict,
+    Elsewhere,
+    Forbidden,
+    Reason,
+    RecorderError,
+    Unauthenticated,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -48,13 +58,57 @@ class Verifier(Protocol):
         """Return who an `authorization` value belongs to."""
 
 
-class Interceptor(ServerInterceptor):
-    """Stands in front of every RPC of the contract; health and reflection pass untouched."""
+class PeerVerifier(Protocol):
+    """Finds out for whom another node asks."""
 
-    def __init__(self, verifier: Verifier, observe: Callable[[str, str], None]) -> None:
-        """Check tokens with `verifier`, and report every ended RPC to `observe` as method and code."""
+    def verify(self, token: str, method: str) -> Principal:
+        """Return who is vouched for."""
+
+
+class Relay(Protocol):
+    """Passes RPCs on to the node that has the recording."""
+
+    async def unary(self, handover: Handover, data: bytes) -> bytes:
+        """Pass on one request and return the answer."""
+
+    async def stream(self, handover: Handover, first: bytes, requests: AsyncIterator[bytes], context: Any) -> None:
+        """Pass on a stream from its first message on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The way to other nodes and from them."""
+
+    peers: PeerVerifier
+    relay: Relay
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Who asks, and whether another node passed it on: then it is not passed on again."""
+
+    principal: Principal
+    relayed: bool
+
+
+class Interceptor(ServerInterceptor):
+    """Stands in front of every RPC of the contract; health and reflection pass untouched.
+
+    Where a handler finds that another node has the recording, and says so by `Elsewhere` before it has answered
+    anything, the RPC is passed on to that node as it came.
+    """
+
+    def __init__(self, verifier: Verifier, observe: Callable[[str, str], None], cluster: Cluster | None = None) -> None:
+        """Check tokens with `verifier`, and report every ended RPC to `observe` as method and code.
+
+        Args:
+            verifier: Knows callers.
+            observe: Told of every RPC that ended.
+            cluster: None where this node reaches no other.
+        """
         self._verifier = verifier
         self._observe = observe
+        self._cluster = cluster
 
     async def intercept_service(
         self,
@@ -70,7 +124,7 @@ class Interceptor(ServerInterceptor):
 
     def _wrapped(self, handler: RpcHandler, method: str) -> RpcHandler:
         parse: Any = handler.request_deserializer
-        write = handler.response_serializer
+        write = _serializer(handler.response_serializer)
         # Messages are read inside the handler: bytes that are none then get a clear status.
         if handler.request_streaming:
             behavior = self._stream_stream(_behavior(handler.stream_stream), parse, method)
@@ -84,8 +138,11 @@ class Interceptor(ServerInterceptor):
     def _unary_unary(self, inner: Handler, parse: Parse, method: str) -> Handler:
         async def behavior(data: bytes, context: Any) -> Any:
             async def work() -> Any:
-                await self._enter(method, context)
-                return await inner(_parsed(parse, data), context)
+                entry = await self._enter(method, context)
+                try:
+                    return await inner(_parsed(parse, data), context)
+                except Elsewhere as owner:
+                    return await self._relay(entry, owner).unary(Handover(method, entry.principal, owner), data)
 
             return await self._guarded(work(), method, context)
 
@@ -106,9 +163,9 @@ class Interceptor(ServerInterceptor):
         async def behavior(requests: AsyncIterator[bytes], context: Any) -> None:
             async def work() -> None:
                 try:
-                    await self._enter(method, context)
-                    await inner(_parsed_stream(parse, requests), context)
-                except RecorderError:
+                    entry = await self._enter(method, context)
+                    await self._stream(entry, inner, _ParsedStream(parse, requests), method, context)
+                except (RecorderError, RelayedFailure):
                     await _drop(requests)
                     raise
 
@@ -116,16 +173,43 @@ class Interceptor(ServerInterceptor):
 
         return behavior
 
-    async def _enter(self, method: str, context: Any) -> None:
+    async def _stream(
+        self, entry: _Entry, inner: Handler, requests: "_ParsedStream", method: str, context: Any
+    ) -> None:
+        try:
+            await inner(requests, context)
+        except Elsewhere as owner:
+            if requests.last is None:
+                raise
+            relay = self._relay(entry, owner)
+            await relay.stream(Handover(method, entry.principal, owner), requests.last, requests.raw, context)
+
+    def _relay(self, entry: _Entry, owner: Elsewhere) -> Relay:
+        """Return what passes the RPC on; a node that is asked by another one, or reaches none, says who is away."""
+        if self._cluster is None or entry.relayed:
+            raise owner
+        return self._cluster.relay
+
+    async def _enter(self, method: str, context: Any) -> _Entry:
         metadata = context.invocation_metadata() or ()
-        values = [value for key, value in metadata if key == "authorization"]
-        value = values[0] if len(values) == 1 and isinstance(values[0], str) else None
-        principal = await self._verifier.verify(value)
+        token = _single(metadata, CLUSTER_KEY)
+        if token is not None:
+            return self._enter_from_peer(token, method)
+        principal = await self._verifier.verify(_single(metadata, "authorization"))
         service, _, name = method.removeprefix(_PREFIX).partition("/")
         if not principal.permits(f"{_ACL_PATHS[service]}/{name}", "POST"):
             message = f"the token's acl does not cover {_ACL_PATHS[service]}/**: mint one that does, or one without acl"
             raise Forbidden(Reason.NOT_PERMITTED, message)
         set_caller(principal)
+        return _Entry(principal, relayed=False)
+
+    def _enter_from_peer(self, token: str, method: str) -> _Entry:
+        if self._cluster is None:
+            message = f"this node takes nothing from other nodes: send no {CLUSTER_KEY} metadata"
+            raise Unauthenticated(Reason.INVALID_TOKEN, message)
+        principal = self._cluster.peers.verify(token, method)
+        set_caller(principal)
+        return _Entry(principal, relayed=True)
 
     async def _guarded(self, work: Awaitable[Any], method: str, context: Any) -> Any:
         code = "OK"
@@ -135,6 +219,9 @@ class Interceptor(ServerInterceptor):
             status = grpc_status(error)
             code = status.code.name
             await context.abort_with_status(status)
+        except RelayedFailure as failure:
+            code = failure.code.name
+            await context.abort(failure.code, failure.details, failure.trailing)
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
@@ -180,6 +267,28 @@ async def _drop(requests: AsyncIterator[bytes]) -> None:
                 pass
 
 
-async def _parsed_stream(parse: Parse, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    async for data in requests:
-        yield _parsed(parse, data)
+class _ParsedStream:
+    """The messages of a stream; `last` is the last one as it came, `raw` those that were not taken yet."""
+
+    def __init__(self, parse: Parse, raw: AsyncIterator[bytes]) -> None:
+        self._parse = parse
+        self.raw = raw
+        self.last: bytes | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        self.last = await anext(self.raw)
+        return _parsed(self._parse, self.last)
+
+
+def _serializer(write: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Let messages through that another node has serialized already."""
+    return None if write is None else lambda message: message if isinstance(message, bytes) else write(message)
+
+
+def _single(metadata: Iterable[tuple[str, Any]], key: str) -> str | None:
+    """Return the value of a key; one that comes twice, or is no text, counts as none."""
+    values = [value for found, value in metadata if found == key]
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else None

@@ -43,20 +43,18 @@ _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     # With it a peer that does not read is buffered up to 5 MB; without it up to 64 KB.
     ("grpc.http2.bdp_probe", 0),
-    # Two servers on one port would share calls by chance.
-    ("grpc.so_reuseport", 0),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """One object a service of the contract."""
+    """One object a service of the contract; None where this node does not serve it."""
 
-    recorder: RecorderServicer
     recordings: RecordingServicer
-    events: EventServicer
-    applications: ApplicationServicer
-    webhooks: WebhookServicer
+    recorder: RecorderServicer | None = None
+    events: EventServicer | None = None
+    applications: ApplicationServicer | None = None
+    webhooks: WebhookServicer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,47 +66,66 @@ class Tls:
     client_ca: Path | None = None
 
 
-_SERVICES = tuple(
-    module.DESCRIPTOR.services_by_name[name].full_name
-    for module, name in (
-        (recorder_service_pb2, "RecorderService"),
-        (recording_service_pb2, "RecordingService"),
-        (event_service_pb2, "EventService"),
-        (application_service_pb2, "ApplicationService"),
-        (webhook_service_pb2, "WebhookService"),
-    )
-)
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server listens.
+
+    Attributes:
+        address: `host:port`; port 0 picks a free one.
+        tls: None serves plaintext.
+        shared: Whether other nodes of this machine listen on the same port, and the system spreads connections.
+    """
+
+    address: str
+    tls: Tls | None = None
+    shared: bool = False
 
 
 class GrpcServer:
-    """Owns the server from its port to its last stream.
+    """Owns the server from its ports to its last stream.
 
     Attributes:
         port: Where it listens, once started.
+        peer_port: Where it listens for other nodes; 0 where it does not.
     """
 
-    def __init__(self, servicers: Servicers, interceptor: Interceptor, *, address: str, tls: Tls | None) -> None:
+    def __init__(
+        self, servicers: Servicers, interceptor: Interceptor, public: Listening, peers: Listening | None = None
+    ) -> None:
         """Prepare to serve.
 
         Args:
             servicers: What is served.
             interceptor: Stands in front of all of it.
-            address: `host:port`; port 0 picks a free one.
-            tls: None serves plaintext.
+            public: Where callers find it.
+            peers: Where other nodes find it; None where they do not.
         """
-        self._server = grpc.aio.server(interceptors=[interceptor], options=list(_OPTIONS))
+        # Without the option two servers on one port would share calls by chance.
+        options = [*_OPTIONS, ("grpc.so_reuseport", int(public.shared))]
+        self._server = grpc.aio.server(interceptors=[interceptor], options=options)
         self._health = HealthServicer()
-        self._address = address
-        self._tls = tls
-        self.port = 0
-        recorder_service_pb2_grpc.add_RecorderServiceServicer_to_server(servicers.recorder, self._server)
-        recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(servicers.recordings, self._server)
-        event_service_pb2_grpc.add_EventServiceServicer_to_server(servicers.events, self._server)
-        application_service_pb2_grpc.add_ApplicationServiceServicer_to_server(servicers.applications, self._server)
-        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(servicers.webhooks, self._server)
+        self._public = public
+        self._peers = peers
+        self.port = self.peer_port = 0
+        self._names = self._add(servicers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection((*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+
+    def _add(self, servicers: Servicers) -> tuple[str, ...]:
+        """Add the services there are and return their names."""
+        served = (
+            (recorder_service_pb2, recorder_service_pb2_grpc, "RecorderService", servicers.recorder),
+            (recording_service_pb2, recording_service_pb2_grpc, "RecordingService", servicers.recordings),
+            (event_service_pb2, event_service_pb2_grpc, "EventService", servicers.events),
+            (application_service_pb2, application_service_pb2_grpc, "ApplicationService", servicers.applications),
+            (webhook_service_pb2, webhook_service_pb2_grpc, "WebhookService", servicers.webhooks),
+        )
+        names = []
+        for messages, stubs, name, servicer in served:
+            if servicer is not None:
+                getattr(stubs, f"add_{name}Servicer_to_server")(servicer, self._server)
+                names.append(messages.DESCRIPTOR.services_by_name[name].full_name)
+        return tuple(names)
 
     async def start(self) -> None:
         """Listen and serve; health says SERVING.
@@ -116,16 +133,20 @@ class GrpcServer:
         Raises:
             StartupError: INVALID_CONFIGURATION, the address or a TLS file cannot be used.
         """
-        try:
-            if self._tls is None:
-                self.port = self._server.add_insecure_port(self._address)
-            else:
-                self.port = self._server.add_secure_port(self._address, _credentials(self._tls))
-        except RuntimeError as error:
-            message = f"gRPC cannot listen on {self._address} (is the port taken?): choose another with --grpc-port"
-            raise StartupError(Reason.INVALID_CONFIGURATION, message) from error
+        self.port = self._listen(self._public, "--grpc-port")
+        if self._peers is not None:
+            self.peer_port = self._listen(self._peers, "--cluster-address")
         await self._server.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    def _listen(self, where: Listening, flag: str) -> int:
+        try:
+            if where.tls is None:
+                return self._server.add_insecure_port(where.address)
+            return self._server.add_secure_port(where.address, _credentials(where.tls))
+        except RuntimeError as error:
+            message = f"gRPC cannot listen on {where.address} (is the port taken?): choose another with {flag}"
+            raise StartupError(Reason.INVALID_CONFIGURATION, message) from error
 
     async def refuse(self) -> None:
         """Let health say NOT_SERVING; what runs goes on."""
@@ -136,7 +157,7 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for name in (*_SERVICES, ""):
+        for name in (*self._names, ""):
             await self._health.set(name, status)
 
 

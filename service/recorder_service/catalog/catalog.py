@@ -6,6 +6,7 @@ from recorder_service.catalog.applications import Applications
 from recorder_service.catalog.deliveries import Deliveries
 from recorder_service.catalog.engine import Database, DatabaseOptions, is_postgresql, open_database
 from recorder_service.catalog.events import EventLog
+from recorder_service.catalog.nodes import Nodes
 from recorder_service.catalog.recordings import Recordings
 from recorder_service.catalog.schema import prepare_schema
 from recorder_service.catalog.wakeup import Wakeup
@@ -21,6 +22,7 @@ class Catalog:
         recordings: Recordings and their changes.
         events: The feed.
         deliveries: The outbox of webhooks.
+        nodes: The nodes that share the catalog.
     """
 
     def __init__(self, database: Database) -> None:
@@ -31,6 +33,7 @@ class Catalog:
         self.recordings = Recordings(database, events_changed, deliveries_changed)
         self.events = EventLog(database, events_changed)
         self.deliveries = Deliveries(database, deliveries_changed, events_changed)
+        self.nodes = Nodes(database)
 
     @classmethod
     async def open(cls, url: str, options: DatabaseOptions = _DEFAULTS) -> Self:

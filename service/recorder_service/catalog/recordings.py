@@ -1,7 +1,9 @@
 """Recordings: each change of one is committed together with the event that tells of it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,14 +31,27 @@ from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.errors import NotFound, Reason
 
+Guard = Callable[[sa.Connection], None]
+
 
 class Recordings:
     """The recordings of all applications. `application_id` narrows to one tenant, None means all of them."""
 
-    def __init__(self, database: Database, events_changed: Wakeup, deliveries_changed: Wakeup) -> None:
+    def __init__(
+        self, database: Database, events_changed: Wakeup, deliveries_changed: Wakeup, guard: Guard | None = None
+    ) -> None:
         self._database = database
         self._events_changed = events_changed
         self._deliveries_changed = deliveries_changed
+        self._guard = guard or _unguarded
+
+    def guarded(self, guard: Guard) -> Self:
+        """Return the same recordings for an owner: each write first asks `guard`, in its own transaction.
+
+        Args:
+            guard: Raises what the write is to be refused with; the transaction then changes nothing.
+        """
+        return type(self)(self._database, self._events_changed, self._deliveries_changed, guard)
 
     async def begin(self, recording: Recording, *, event_id: UUID | None = None) -> Event:
         """Insert a recording and tell RECORDING_STARTED, at its start time.
@@ -47,6 +62,7 @@ class Recordings:
         """
 
         def work(connection: sa.Connection) -> Event:
+            self._guard(connection)
             check_new(connection, recording)
             first = replace(recording, event_count=1)
             keys = {"recording_id": recording.recording_id, "application_id": recording.application_id}
@@ -91,6 +107,7 @@ class Recordings:
 
         def work(connection: sa.Connection) -> Event:
             take_recording(connection, recording.recording_id)
+            self._guard(connection)
             known = find_event(connection, identity, recording.recording_id)
             if known is not None:
                 return known
@@ -122,6 +139,7 @@ class Recordings:
 
         def work(connection: sa.Connection) -> Event:
             take_recording(connection, recording_id)
+            self._guard(connection)
             known = find_event(connection, event_id, recording_id)
             if known is not None:
                 return known
@@ -206,6 +224,10 @@ class Recordings:
         return await self._database.read(
             lambda connection: tuple(read_recording(row) for row in connection.execute(query))
         )
+
+
+def _unguarded(_connection: sa.Connection) -> None:
+    """Let everybody write."""
 
 
 def _checked_event_id(recording: Recording, event_id: UUID | None, delivery: Delivery | None) -> UUID | None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from recorder_service.catalog.times import from_microseconds, to_microseconds
 
 # The newest migration. Migrations are numbered, so that a schema from the future is known by its number.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
@@ -129,4 +129,17 @@ deliveries = sa.Table(
     sa.Index("ix_deliveries_time", "create_time", "delivery_id"),
     sa.Index("ix_deliveries_application", "application_id", "create_time", "delivery_id"),
     sa.Index("ix_deliveries_recording", "recording_id", "create_time", "delivery_id"),
+)
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("node_id", sa.Text, primary_key=True),
+    # Grows with every start: what an older epoch writes is refused.
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    # Microseconds since 1970 by the database's clock.
+    sa.Column("lease_until", sa.BigInteger, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
 )

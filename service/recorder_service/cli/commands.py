@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from recorder_service.cli import applications, check, events, migrate, record, recordings, serve, token, webhooks
+from recorder_service.cli import (
+    applications,
+    check,
+    config,
+    events,
+    migrate,
+    record,
+    recordings,
+    recover,
+    serve,
+    token,
+    webhooks,
+)
 from recorder_service.cli.session import Session
 
 app = typer.Typer(
@@ -18,6 +30,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
+app.command("recover")(recover.recover)
+app.command("config")(config.config)
 app.add_typer(applications.app, name="app")
 app.command("token")(token.token)
 app.command("record")(record.record)

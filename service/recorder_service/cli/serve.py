@@ -1,4 +1,4 @@
-"""`recorder serve`: run a node."""
+"""`recorder serve`: run a node, or several behind one port."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,14 @@ from recorder_service.cli.session import session_of
 def serve(
     context: typer.Context,
     *,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings; options and variables win.")] = None,
+    role: Annotated[str | None, typer.Option(help="all, ingest, http or dispatcher.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Nodes to run as processes behind one port.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where journal, spool, catalog and files live.")] = None,
+    node_dir: Annotated[Path | None, typer.Option(help="Where this node alone keeps journal and spool.")] = None,
+    cluster_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT for requests that other nodes pass on.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 picks a free one.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of downloads and health; 0 picks a free one.")] = None,
@@ -43,7 +50,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM; prints one JSON line with the ports once it serves.
 
-    Every setting can also be given as an environment variable: --grpc-port is RECORDER_GRPC_PORT. Options win.
+    Every setting can also be given as an environment variable, --grpc-port as RECORDER_GRPC_PORT, and in a file, as
+    grpc_port. Options win over variables, and those over the file.
     """
     from recorder_service.errors import RecorderError
 
@@ -53,7 +61,12 @@ def serve(
 
         serve_node(
             load_settings(
+                config=config,
+                role=role,
+                workers=workers,
                 data_dir=data_dir or session_of(context).data_dir,
+                node_dir=node_dir,
+                cluster_address=cluster_address,
                 host=host,
                 grpc_port=grpc_port,
                 http_port=http_port,

@@ -1,6 +1,6 @@
 """The two HTTP applications: downloads for applications, and health and metrics for whoever runs the service."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -18,9 +18,14 @@ def create_public_app(downloads: Downloads, conversations: Conversations) -> Sta
     return _application([*downloads.routes(), *conversations.routes()])
 
 
-def create_operations_app(registry: CollectorRegistry, alive: Sequence[Probe], ready: Sequence[Probe]) -> Starlette:
+def create_operations_app(
+    registry: CollectorRegistry,
+    alive: Sequence[Probe],
+    ready: Sequence[Probe],
+    refresh: Callable[[], Awaitable[None]] | None = None,
+) -> Starlette:
     """Make the application for the inside, on its own port: `/metrics`, `/healthz` and `/readyz`, without tokens."""
-    return _application([metrics_route(registry), *health_routes(alive, ready)])
+    return _application([metrics_route(registry, refresh), *health_routes(alive, ready)])
 
 
 def _application(routes: Sequence[Route]) -> Starlette:

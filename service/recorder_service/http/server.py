@@ -53,6 +53,7 @@ class HttpServer:
         *,
         limits: ServerLimits | None = None,
         tls: TlsFiles | None = None,
+        shared: bool = False,
     ) -> None:
         """Take what to serve and where; nothing is opened before `bind`.
 
@@ -62,7 +63,9 @@ class HttpServer:
             port: 0 takes a free one.
             limits: Bounds for connections.
             tls: Speak HTTPS.
+            shared: Let other processes of this user listen on the same port; the system spreads connections.
         """
+        self._shared = shared
         self._application = application
         self._host = host
         self._port = port
@@ -85,7 +88,7 @@ class HttpServer:
         """
         if self._socket is None:
             try:
-                self._socket = _listening_socket(self._host, self._port)
+                self._socket = _listening_socket(self._host, self._port, shared=self._shared)
             except (OSError, OverflowError) as error:
                 raise StartupError(
                     Reason.INVALID_CONFIGURATION,
@@ -186,12 +189,14 @@ class HttpServer:
         )
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def _listening_socket(host: str, port: int, *, shared: bool) -> socket.socket:
     # With the protocol named: else asyncio leaves TCP_NODELAY off, and each answer waits 40 ms for the client's ACK.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
         listener.listen(256)
     except BaseException:

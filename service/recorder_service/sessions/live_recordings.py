@@ -12,6 +12,7 @@ import structlog
 
 from recorder_service.domain.application import Application
 from recorder_service.domain.event import Event
+from recorder_service.domain.owner import check_owner
 from recorder_service.domain.recording import PauseMode, Recording, RecordingKind, RecordingState, StopReason
 from recorder_service.errors import Conflict, NotFound, Overloaded, Reason, Unavailable
 from recorder_service.journal.replay import Entry, Hole
@@ -113,6 +114,7 @@ class LiveRecordings:
 
         Raises:
             Conflict: RECORDING_EXISTS, or RECORDING_NOT_LIVE if it has ended already.
+            Elsewhere: Another node has it.
             Overloaded: TOO_MANY_RECORDINGS or DISK_FULL.
             Unavailable: DRAINING, or a part of the service is away.
         """
@@ -139,12 +141,14 @@ class LiveRecordings:
         Raises:
             NotFound: RECORDING_NOT_FOUND.
             Conflict: RECORDING_NOT_LIVE.
+            Elsewhere: Another node has it.
         """
         self.check_open()
         live = self.find(recording_id, application_id)
         if live is not None:
             return live
         recording = await self._catalog.get(recording_id, application_id)
+        check_owner(recording, self._node_id)
         raise Conflict(
             Reason.RECORDING_NOT_LIVE,
             f"recording {recording_id} is {recording.state.value}: it takes no more audio",
@@ -165,10 +169,14 @@ class LiveRecordings:
 
         Raises:
             NotFound: RECORDING_NOT_FOUND.
+            Elsewhere: Another node has it.
         """
         live = self.find(recording_id, application_id)
         if live is None:
-            return await self._catalog.get(recording_id, application_id)
+            recording = await self._catalog.get(recording_id, application_id)
+            if recording.state.live:
+                check_owner(recording, self._node_id)
+            return recording
         await asyncio.wait((live.end(StopReason.REQUESTED),), timeout=_BEGIN_TIMEOUT_S)
         return live.recording
 
@@ -321,6 +329,7 @@ class LiveRecordings:
         except NotFound:
             message = f"recording_id {recording.recording_id} is taken: choose a new random UUID"
             raise Conflict(Reason.RECORDING_EXISTS, message, details={"field": "open.start.recording_id"}) from None
+        check_owner(stored, self._node_id)
         if stored.node_id == self._node_id and stored.state is RecordingState.RECORDING:
             return stored
         raise Conflict(

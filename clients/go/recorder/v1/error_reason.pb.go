@@ -130,6 +130,10 @@ const (
 	// There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
 	// Join anew with the same or another id.
 	ErrorReason_ERROR_REASON_STREAM_NOT_FOUND ErrorReason = 49
+	// The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time.
+	ErrorReason_ERROR_REASON_OWNER_AWAY ErrorReason = 50
+	// The node lost its lease: others may have finished its recordings. Resume elsewhere after the given time.
+	ErrorReason_ERROR_REASON_NODE_FENCED ErrorReason = 51
 )
 
 // Enum value maps for ErrorReason.
@@ -185,6 +189,8 @@ var (
 		47: "ERROR_REASON_DIRECTORY_LOCKED",
 		48: "ERROR_REASON_CONFERENCE_NOT_FOUND",
 		49: "ERROR_REASON_STREAM_NOT_FOUND",
+		50: "ERROR_REASON_OWNER_AWAY",
+		51: "ERROR_REASON_NODE_FENCED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -237,6 +243,8 @@ var (
 		"ERROR_REASON_DIRECTORY_LOCKED":      47,
 		"ERROR_REASON_CONFERENCE_NOT_FOUND":  48,
 		"ERROR_REASON_STREAM_NOT_FOUND":      49,
+		"ERROR_REASON_OWNER_AWAY":            50,
+		"ERROR_REASON_NODE_FENCED":           51,
 	}
 )
 
@@ -271,7 +279,7 @@ var File_recorder_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_recorder_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1erecorder/v1/error_reason.proto\x12\vrecorder.v1*\x92\r\n" +
+	"\x1erecorder/v1/error_reason.proto\x12\vrecorder.v1*\xcd\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x01\x12 \n" +
@@ -323,7 +331,9 @@ const file_recorder_v1_error_reason_proto_rawDesc = "" +
 	"\x1bERROR_REASON_SCHEMA_TOO_NEW\x10.\x12!\n" +
 	"\x1dERROR_REASON_DIRECTORY_LOCKED\x10/\x12%\n" +
 	"!ERROR_REASON_CONFERENCE_NOT_FOUND\x100\x12!\n" +
-	"\x1dERROR_REASON_STREAM_NOT_FOUND\x101BHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
+	"\x1dERROR_REASON_STREAM_NOT_FOUND\x101\x12\x1b\n" +
+	"\x17ERROR_REASON_OWNER_AWAY\x102\x12\x1c\n" +
+	"\x18ERROR_REASON_NODE_FENCED\x103BHZFgithub.com/recorder-project/recorder/clients/go/recorder/v1;recorderv1b\x06proto3"
 
 var (
 	file_recorder_v1_error_reason_proto_rawDescOnce sync.Once

@@ -124,6 +124,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
     Join anew with the same or another id.
     """
+    ERROR_REASON_OWNER_AWAY: _ErrorReason.ValueType  # 50
+    """The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time."""
+    ERROR_REASON_NODE_FENCED: _ErrorReason.ValueType  # 51
+    """The node lost its lease: others may have finished its recordings. Resume elsewhere after the given time."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo (domain `recorder.v1`) that every refusal carries, without
@@ -233,4 +237,8 @@ ERROR_REASON_STREAM_NOT_FOUND: ErrorReason.ValueType  # 49
 """There is no such stream for this caller: it was closed, not resumed in time, or no recording kept it over a restart.
 Join anew with the same or another id.
 """
+ERROR_REASON_OWNER_AWAY: ErrorReason.ValueType  # 50
+"""The node that has the recording is away; it finishes its recordings when it is back. Retry after the given time."""
+ERROR_REASON_NODE_FENCED: ErrorReason.ValueType  # 51
+"""The node lost its lease: others may have finished its recordings. Resume elsewhere after the given time."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

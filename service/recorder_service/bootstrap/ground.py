@@ -1,0 +1,134 @@
+"""What every node stands on, whatever its role: catalog, file store, tokens, metrics."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from recorder_service.access.admin_token import admin_token_sha256, load_or_create_admin_token
+from recorder_service.access.tokens import TokenVerifier
+from recorder_service.catalog.catalog import Catalog
+from recorder_service.catalog_place import catalog_place
+from recorder_service.config import Settings, s3_settings
+from recorder_service.errors import Reason, StartupError
+from recorder_service.metrics import Metrics
+from recorder_service.sessions.background import BackgroundTasks
+from recorder_service.storage.directory import DirectoryStore
+
+log = structlog.get_logger(__name__)
+
+
+class FileStore(Protocol):
+    """Keeps finished files: a directory or S3."""
+
+    async def check(self) -> None:
+        """Make sure that files can be kept."""
+
+    async def store(self, key: str, source: Path, *, size_bytes: int, sha256: str) -> None:
+        """Keep a file."""
+
+    async def verify(self, key: str, *, size_bytes: int, sha256: str) -> None:
+        """Make sure that what is kept is what was meant."""
+
+    async def open(self, key: str, *, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        """Give a part of a file."""
+
+    async def delete(self, key: str) -> None:
+        """Remove a file."""
+
+    async def aclose(self) -> None:
+        """Let go of threads and connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What everything else stands on.
+
+    Attributes:
+        data_dir: What nodes of one machine share.
+        node_dir: What this node alone writes to.
+    """
+
+    data_dir: Path
+    node_dir: Path
+    catalog: Catalog
+    store: FileStore
+    metrics: Metrics
+    background: BackgroundTasks
+
+
+async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
+    """Open catalog and store; `stack` closes them.
+
+    Raises:
+        StartupError: A setting, a directory, the database or the store cannot be used.
+        Unavailable: CATALOG_FAILED.
+    """
+    data_dir, node_dir = directories(settings)
+    for directory in (data_dir, node_dir):
+        await asyncio.to_thread(_make_directory, directory)
+    catalog = await Catalog.open(*catalog_place(settings))
+    stack.push_async_callback(catalog.aclose)
+    store = _store(settings, data_dir)
+    stack.push_async_callback(store.aclose)
+    await _check_store(store)
+    return Ground(data_dir, node_dir, catalog, store, Metrics(), BackgroundTasks())
+
+
+def directories(settings: Settings) -> tuple[Path, Path]:
+    """Return the absolute paths of what nodes of one machine share, and of what this node has for itself."""
+    data_dir = settings.data_dir.absolute()
+    return data_dir, data_dir if settings.node_dir is None else settings.node_dir.absolute()
+
+
+async def token_verifier(settings: Settings, ground: Ground) -> TokenVerifier:
+    """Make what finds out who is calling.
+
+    Raises:
+        StartupError: INVALID_CONFIGURATION, the file of the admin token cannot be used.
+    """
+    if settings.admin_token is not None:
+        admin = admin_token_sha256(settings.admin_token.get_secret_value())
+    else:
+        admin = (await asyncio.to_thread(load_or_create_admin_token, ground.data_dir / "admin-token")).sha256
+    return TokenVerifier(ground.catalog.applications, admin, now)
+
+
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def _store(settings: Settings, data_dir: Path) -> FileStore:
+    s3 = s3_settings(settings)
+    if s3 is None:
+        return DirectoryStore(data_dir / "files" if settings.files_dir is None else settings.files_dir.absolute())
+    # The SDK takes a while to import: only those who use it wait for it.
+    from recorder_service.storage.s3 import S3Store
+
+    return S3Store(s3)
+
+
+async def _check_store(store: FileStore) -> None:
+    try:
+        await store.check()
+    except StartupError as error:
+        if error.reason is not Reason.STORAGE_FAILED:
+            raise
+        # It may be away for hours: calls are recorded, and their files wait in the spool.
+        log.warning("store_away", error=error.message)
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(
+            Reason.INVALID_CONFIGURATION,
+            f"data directory {directory} cannot be made ({error.strerror}): name a writable one with --data-dir",
+        ) from error

@@ -1,0 +1,249 @@
+"""One node: built from its role's parts, served, and taken down in order."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+
+from recorder_service.api.relay import Relay
+from recorder_service.api.server import GrpcServer
+from recorder_service.bootstrap import upkeep
+from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
+from recorder_service.bootstrap.recording import Callbacks, Desk, live_conferences, live_recordings, open_desk
+from recorder_service.bootstrap.serving import (
+    Service,
+    advertised,
+    grpc_server,
+    operations_server,
+    own_url,
+    public_server,
+    relay,
+)
+from recorder_service.catalog.deliveries import Lease
+from recorder_service.cluster.parent import wait_for_parent
+from recorder_service.cluster.remote_steering import RemoteConferences
+from recorder_service.config import Settings
+from recorder_service.domain.recording import StopReason
+from recorder_service.finishing.finisher import Finisher
+from recorder_service.finishing.removal import Removal
+from recorder_service.finishing.sweeping import sweep_now_and_then
+from recorder_service.http.authorisation import Authorisation
+from recorder_service.http.conversations import Conversations
+from recorder_service.http.health import Probe
+from recorder_service.http.server import HttpServer
+from recorder_service.journal.writer import JournalState
+from recorder_service.probes import JournalProbe, StandingProbe
+from recorder_service.sessions.live_recordings import LiveRecordings
+from recorder_service.webhooks.dispatcher import WebhookDispatcher
+from recorder_service.webhooks.record_events import RecordEvents
+
+log = structlog.get_logger(__name__)
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DRAIN_RETRY_AFTER_S = 1.0
+_LAST_WORDS_S = 5.0
+# A fenced node only says goodbye.
+_FENCED_GRACE_S = 1.0
+
+
+class Node:
+    """One running recorder."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is touched before `run`."""
+        self._settings = settings
+        self._role = settings.role
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._failed = False
+        self._fenced = False
+        self._standing = StandingProbe()
+
+    async def run(self) -> bool:
+        """Serve until asked to stop; False if the journal failed or the lease was lost for good."""
+        for number in _STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        async with AsyncExitStack() as stack:
+            if self._settings.supervised:
+                self._spawn(stack, wait_for_parent(self._signalled), "parent")
+            await self._serve(stack)
+        _ignore_signals()
+        return not (self._failed or self._fenced)
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        ground = await lay_ground(settings, stack)
+        verifier = await token_verifier(settings, ground)
+        authorisation = Authorisation(verifier)
+        conversations = Conversations(authorisation)
+        downloads = None
+        if self._role.serves_files:
+            downloads = public_server(settings, ground, authorisation, conversations)
+        http_port = 0 if downloads is None else downloads.bind()
+        urls = RecordEvents(settings.public_url or own_url(settings, http_port))
+        dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
+        removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
+        desk, recordings, recovered = await self._recorder(stack, ground, urls, dispatcher)
+        conferences = None
+        if desk is not None and recordings is not None:
+            conferences = live_conferences(settings, ground, desk, recordings)
+            await conferences.recover(recordings)
+        conversations.attach(RemoteConferences() if conferences is None else conferences)
+        cluster = relay(settings, ground, stack)
+        service = Service(ground, verifier, removal, urls, recordings, conferences)
+        grpc = None
+        if self._role.records or self._role.serves_files:
+            grpc = grpc_server(settings, service, None if cluster is None else cluster[0])
+        operations = self._operations(ground, desk)
+        await self._start(stack, downloads, operations, grpc)
+        await self._take_part(stack, desk, recordings, grpc)
+        if conferences is not None:
+            conferences.go_on()
+        if self._role.keeps_house:
+            self._keep_house(stack, ground, dispatcher, removal)
+        self._standing.ready()
+        _announce(grpc, downloads, operations, recovered)
+        await self._stop.wait()
+        if conferences is not None:
+            conferences.drain(_DRAIN_RETRY_AFTER_S)
+        await self._drain(recordings, grpc, ground, None if cluster is None else cluster[1])
+
+    async def _recorder(
+        self, stack: AsyncExitStack, ground: Ground, urls: RecordEvents, dispatcher: WebhookDispatcher[Lease]
+    ) -> tuple[Desk | None, LiveRecordings | None, int]:
+        """Open what records, if the role does, and bring back what a former run left unfinished."""
+        if not self._role.records:
+            return None, None, 0
+        desk = await open_desk(self._settings, ground, stack, Callbacks(self._journal_changed, self._lease_lost))
+        self._spawn(stack, desk.lease.run(), "lease")
+        finisher = Finisher(
+            store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
+        )
+        recordings = live_recordings(self._settings, ground, desk, finisher)
+        return desk, recordings, await recordings.recover()
+
+    def _operations(self, ground: Ground, desk: Desk | None) -> HttpServer:
+        if desk is None:
+            return operations_server(self._settings, ground, (), (self._standing,))
+        alive: tuple[Probe, ...] = (JournalProbe(desk.journal),)
+        return operations_server(self._settings, ground, alive, (self._standing, desk.disk, desk.lease))
+
+    async def _start(
+        self, stack: AsyncExitStack, downloads: HttpServer | None, operations: HttpServer, grpc: GrpcServer | None
+    ) -> None:
+        for server in (operations, downloads):
+            if server is not None:
+                await server.start()
+                stack.push_async_callback(server.stop, _LAST_WORDS_S)
+        if grpc is not None:
+            await grpc.start()
+            stack.push_async_callback(grpc.stop, 0)
+
+    async def _take_part(
+        self, stack: AsyncExitStack, desk: Desk | None, recordings: LiveRecordings | None, grpc: GrpcServer | None
+    ) -> None:
+        """Let other nodes find this one, and what was brought back live again."""
+        if desk is None or recordings is None or grpc is None:
+            return
+        if grpc.peer_port:
+            await desk.lease.advertise(advertised(self._settings, grpc.peer_port))
+        recordings.go_on()
+        self._spawn(stack, desk.brake.run(), "brake")
+        self._spawn(stack, desk.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
+
+    def _keep_house(
+        self, stack: AsyncExitStack, ground: Ground, dispatcher: WebhookDispatcher[Lease], removal: Removal
+    ) -> None:
+        self._spawn(stack, dispatcher.run(), "webhooks")
+        self._spawn(stack, removal.run(upkeep.EXPIRY_INTERVAL_S), "expiry")
+        self._spawn(stack, upkeep.purge(self._settings, ground), "purge")
+        self._spawn(stack, sweep_now_and_then(ground.store, upkeep.SWEEP_INTERVAL_S), "sweep")
+
+    def _spawn(self, stack: AsyncExitStack, work: Coroutine[object, object, None], name: str) -> None:
+        """Run a task until the node goes down; its failure takes the node down, in order."""
+        task = asyncio.create_task(work, name=name)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and not self._stop.is_set():
+                log.error("task_ended", task=name, exc_info=task.exception())
+                self._stop.set()
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.wait((task,), timeout=_LAST_WORDS_S)
+
+        task.add_done_callback(ended)
+        stack.push_async_callback(cancel)
+
+    async def _drain(
+        self, recordings: LiveRecordings | None, grpc: GrpcServer | None, ground: Ground, passing: Relay | None
+    ) -> None:
+        """Ask senders to come back elsewhere, and let calls that are about to end do so."""
+        log.info("draining", live_recordings=0 if recordings is None else len(recordings))
+        self._standing.draining()
+        if passing is not None:
+            passing.drain()
+        if grpc is not None:
+            await grpc.refuse()
+        if recordings is not None:
+            recordings.drain(_DRAIN_RETRY_AFTER_S)
+            await self._wait_for_calls(recordings)
+        if grpc is not None:
+            await grpc.stop(0)
+        if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):
+            log.warning("stopped_while_finishing", tasks=len(ground.background))
+        # What is cut off here is in the journal: the next start goes on from there.
+        await ground.background.cancel()
+
+    async def _wait_for_calls(self, recordings: LiveRecordings) -> None:
+        ended = asyncio.create_task(recordings.wait_idle())
+        now = asyncio.create_task(self._stop_now.wait())
+        grace_s = 0 if self._failed else _FENCED_GRACE_S if self._fenced else self._settings.drain_grace_s
+        await asyncio.wait((ended, now), timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        now.cancel()
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    def _lease_lost(self) -> None:
+        self._fenced = True
+        self._stop.set()
+
+    def _journal_changed(self, state: JournalState) -> None:
+        if state is JournalState.FAILED:
+            log.error(
+                "journal_failed", fix="check the disk of the journal, then start again: nothing acknowledged is lost"
+            )
+            self._failed = True
+            self._stop.set()
+
+
+def _ignore_signals() -> None:
+    """Let a signal that comes when everything is done not turn an orderly end into a death by that signal."""
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _announce(grpc: GrpcServer | None, downloads: HttpServer | None, operations: HttpServer, recovered: int) -> None:
+    """Tell whoever started the process, in one line, that it serves; a port of what it does not serve is null."""
+    line = {
+        "status": "serving",
+        "grpc_port": None if grpc is None else grpc.port,
+        "http_port": None if downloads is None else downloads.port,
+        "metrics_port": operations.port,
+        "cluster_port": None if grpc is None or not grpc.peer_port else grpc.peer_port,
+        "pid": os.getpid(),
+        "recovered_recordings": recovered,
+    }
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

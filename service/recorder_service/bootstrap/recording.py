@@ -1,0 +1,181 @@
+"""The part of a node that records: its journal, its lease, its live recordings."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from recorder_service.bootstrap.ground import Ground
+from recorder_service.catalog.nodes import check_claim
+from recorder_service.catalog.recordings import Recordings
+from recorder_service.cluster.joining import Applicant, join, place_of
+from recorder_service.cluster.lease import Lease
+from recorder_service.config import Settings
+from recorder_service.disk import DiskMarks, DiskWatch
+from recorder_service.errors import Conflict, NotFound, Reason, RecorderError, StartupError
+from recorder_service.finishing.finisher import Finisher
+from recorder_service.finishing.spool import SpoolDirectory
+from recorder_service.journal.journal import Journal
+from recorder_service.journal.segments import write_durably
+from recorder_service.journal.settings import JournalSettings
+from recorder_service.journal.writer import JournalState
+from recorder_service.sessions.admission import Admission
+from recorder_service.sessions.conferences import Conferences
+from recorder_service.sessions.live_recordings import LiveRecordings
+from recorder_service.sessions.pace import Brake
+from recorder_service.sessions.path_factory import PathFactory
+
+NODE_ID_FILE = "node-id"
+JOURNAL_DIRECTORY = "journal"
+_LOCK_FILE = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What a node is told by its parts."""
+
+    on_journal_state: Callable[[JournalState], None]
+    on_fenced: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a node records with.
+
+    Attributes:
+        recordings: The catalog's, as the owner of what this node records may write them.
+    """
+
+    journal: Journal
+    lease: Lease
+    disk: DiskWatch
+    recordings: Recordings
+    brake: Brake
+    workers: ThreadPoolExecutor = field(repr=False)
+
+    def refusal(self) -> RecorderError | None:
+        """Return why no recording may begin, or None."""
+        return self.disk.refusal() or self.journal.refusal() or self.lease.refusal()
+
+
+async def open_desk(
+    settings: Settings, ground: Ground, stack: AsyncExitStack, callbacks: Callbacks, *, patient: bool = True
+) -> Desk:
+    """Take the journal and the lease; `stack` gives them back.
+
+    Args:
+        settings: Of the node.
+        ground: What it stands on.
+        stack: Takes it down.
+        callbacks: Whom to tell.
+        patient: Whether to wait for the lease of a former run on another machine to end.
+
+    Raises:
+        StartupError: DIRECTORY_LOCKED: another process has the journal or the lease; or the journal cannot be used.
+    """
+    directory = ground.node_dir / JOURNAL_DIRECTORY
+    journal_settings = JournalSettings(commit_interval_s=settings.commit_interval_s)
+    journal = await asyncio.to_thread(Journal.open, directory, settings=journal_settings)
+    journal.start(asyncio.get_running_loop(), on_state=callbacks.on_journal_state, on_commit=ground.metrics.committed)
+    stack.push_async_callback(journal.close)
+    place = await asyncio.to_thread(place_of, directory / _LOCK_FILE)
+    node_id = await asyncio.to_thread(_node_id, ground.node_dir / NODE_ID_FILE)
+    await _check_catalog(ground, journal, node_id)
+    applicant = Applicant(node_id, settings.role, place, settings.lease_s, patient)
+    taken = await join(ground.catalog.nodes, applicant)
+    nodes = ground.catalog.nodes
+    lease = Lease(nodes, taken.claim, settings.lease_s, taken_s=taken.asked_s, on_fenced=callbacks.on_fenced)
+    stack.push_async_callback(lease.leave)
+    workers = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
+    stack.callback(workers.shutdown, wait=False, cancel_futures=True)
+    disk = DiskWatch(ground.node_dir, _disk_marks(settings))
+    await disk.look()
+    owned = ground.catalog.recordings.guarded(partial(_guard, lease))
+    return Desk(journal, lease, disk, owned, Brake(), workers)
+
+
+def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Finisher) -> LiveRecordings:
+    """Make the node's live recordings, with nothing in them yet."""
+    spool = SpoolDirectory(ground.node_dir / "spool")
+    recordings = LiveRecordings(
+        catalog=desk.recordings,
+        journal=desk.journal,
+        finisher=finisher,
+        factory=PathFactory(spool, max_recording_s=settings.max_recording_s),
+        workers=desk.workers,
+        background=ground.background,
+        admission=Admission(settings.max_live_recordings, desk.refusal),
+        brake=desk.brake,
+        node_id=desk.lease.claim.node_id,
+        resume_window_s=settings.resume_window_s,
+    )
+    ground.metrics.watch(lambda: len(recordings), lambda: desk.journal.size_bytes, lambda: len(ground.background))
+    return recordings
+
+
+def live_conferences(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
+    """Make the node's conferences, with nothing in them yet."""
+    return Conferences(
+        recordings=recordings,
+        applications=ground.catalog.applications,
+        journal=desk.journal,
+        background=ground.background,
+        resume_window_s=settings.resume_window_s,
+        encoder=settings,
+    )
+
+
+async def _check_catalog(ground: Ground, journal: Journal, node_id: str) -> None:
+    """Refuse a catalog that never saw this node: all of the journal's audio would look like rubbish in it.
+
+    Raises:
+        StartupError: INVALID_CONFIGURATION.
+    """
+    left = journal.recordings()
+    if not left or await ground.catalog.nodes.find(node_id) is not None:
+        return
+    for recording_id in left:
+        # The catalog of a version that knew no nodes.
+        with contextlib.suppress(NotFound):
+            await ground.catalog.recordings.get(recording_id, None)
+            return
+    raise StartupError(
+        Reason.INVALID_CONFIGURATION,
+        f"the journal in {ground.node_dir} holds {len(left)} recordings, but the catalog knows neither them nor node "
+        f"{node_id}: give the RECORDER_DATABASE_URL or --data-dir that the node had, or move `journal`, `spool` and "
+        "`node-id` away",
+        details={"field": "database_url", "node_id": node_id},
+    )
+
+
+def _guard(lease: Lease, connection: sa.Connection) -> None:
+    """Refuse a write of this node unless its lease is held, here and in the transaction that writes."""
+    lease.check()
+    try:
+        check_claim(connection, lease.claim)
+    except Conflict:
+        lease.lose()
+        raise
+
+
+def _disk_marks(settings: Settings) -> DiskMarks:
+    return DiskMarks(
+        soft_percent=settings.disk_soft_percent,
+        hard_percent=settings.disk_hard_percent,
+        soft_bytes=settings.disk_soft_mib << 20,
+        hard_bytes=settings.disk_hard_mib << 20,
+    )
+
+
+def _node_id(path: Path) -> str:
+    """Return the name under which the catalog knows this node: made once, durably, it stays with the journal."""
+    if not path.exists():
+        write_durably(path, str(uuid4()).encode())
+    return path.read_text().strip()

@@ -1,0 +1,25 @@
+"""The node that has a recording, until it is finished."""
+
+from recorder_service.domain.recording import Recording, RecordingState
+from recorder_service.errors import Elsewhere
+
+
+def check_owner(recording: Recording, node_id: str) -> None:
+    """Let a node go on with a recording that it has, or that nobody has any more.
+
+    Raises:
+        Elsewhere: Another node has it.
+    """
+    unfinished = recording.state.live or recording.state is RecordingState.FINISHING
+    if unfinished and recording.node_id != node_id:
+        raise elsewhere(recording)
+
+
+def elsewhere(recording: Recording) -> Elsewhere:
+    """Make the word that a recording which is not finished yet is another node's."""
+    verb = "finishes" if recording.state is RecordingState.FINISHING else "records"
+    return Elsewhere(
+        recording.node_id,
+        f"the node that {verb} recording {recording.recording_id} cannot be reached now: try again; it goes on, or is "
+        "finished by itself, when that node is back",
+    )
