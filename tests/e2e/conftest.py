@@ -35,7 +35,7 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with a short resume window; in the end it must not have logged a fault of its own."""
-    with Server(tmp_path_factory.mktemp("server") / "data", arguments=["--resume-window-s", "1"]) as server:
+    with Server(tmp_path_factory.mktemp("server") / "data", arguments=["--resume-window-s", "2"]) as server:
         yield server
         code = server.terminate()
     assert code == 0

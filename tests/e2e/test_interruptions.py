@@ -51,7 +51,7 @@ async def lose(call: Call, how: str) -> None:
 async def test_lost_stream_ends_as_interrupted_with_all_that_was_acknowledged(
     client: Client, tenant: Tenant, how: str
 ) -> None:
-    """After the resume window (1 s here) the file holds at least every acknowledged frame, and nothing invented."""
+    """After the resume window (2 s here) the file holds at least every acknowledged frame, and nothing invented."""
     call = await client.call(tenant, legs=[leg()], ncco=WAV)
     await call.stream(caller=PCM[:32_000].tobytes(), chunk_ms=20)
     await call.acknowledged(101)

@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from recorder.v1.media_pb2 import Audio
+
 
 class Numbered(Protocol):
     """A request of a stream."""
 
     sequence: int
+
+    @property
+    def audio(self) -> Audio:
+        """Its chunks; empty in other requests."""
 
     def ByteSize(self) -> int:  # noqa: N802 - the name of generated messages
         """Size on the wire."""

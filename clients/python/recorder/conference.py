@@ -1,15 +1,12 @@
 """Feeding a conference: legs that come and go, audio, key presses and control in, the server's messages out."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from recorder.backlog import Backlog
 from recorder.errors import RecorderError, unavailable
-from recorder.packing import Packer
 from recorder.resuming import CallSettings, ResumingLine
-from recorder.v1.media_pb2 import Control, Dtmf, Pause, Resume, Stop
+from recorder.sending import Sending
 from recorder.v1.recorder_service_pb2 import (
     CloseConference,
     ConferenceEnded,
@@ -23,9 +20,8 @@ from recorder.v1.recorder_service_pb2 import (
     RecordConferenceResponse,
     ResumeConference,
 )
-from recorder.v1.recording_pb2 import Leg, PauseMode, Recording
+from recorder.v1.recording_pb2 import Leg, Recording
 
-_UNREAD_MESSAGES = 1024
 _GONE = "STREAM_NOT_FOUND"
 
 
@@ -97,29 +93,30 @@ class ConferenceLine(ResumingLine[RecordConferenceRequest, RecordConferenceRespo
             raise unavailable("the server is going down", retry_after_s=wait_s)
 
 
-class Conference:
+class Conference(Sending[RecordConferenceRequest, RecordConferenceResponse]):
     """One stream of a conference. Use it as `async with`: entering waits until the server has let the stream in.
 
     A line that breaks is taken up again by itself, and what is not acknowledged is sent again. Leaving the block
-    without `close` leaves the stream interrupted: after the server's resume window its legs leave the conference.
+    lets all its legs leave, if that was not done before. Leaving it by an exception does not: what was written has two
+    more seconds to become durable, and the stream is interrupted. After the server's resume window its legs leave.
 
-    Iterating gives the server's messages except acknowledgements, until the stream has ended. Reading them is
+    `events` gives the server's messages except acknowledgements, until the stream has ended. Reading them is
     optional; only the newest 1024 are kept for a reader.
     """
 
     def __init__(self, join: JoinConference, settings: CallSettings, open_stream: Callable[[], Any]) -> None:
         """Prepare a stream; nothing is sent before the block is entered. Made by `Client.record_conference`."""
+        super().__init__(RecordConferenceRequest, [member.leg for member in join.legs], settings)
         self.stream_id = join.stream_id
-        self._message_s = settings.message_ms / 1000
-        self._packer = Packer([member.leg for member in join.legs], settings.message_ms)
-        self._backlog: Backlog[RecordConferenceRequest] = Backlog(settings.buffer_bytes)
         self._line = ConferenceLine(join, settings, self._backlog, open_stream, on_message=self._keep)
-        self._messages: asyncio.Queue[RecordConferenceResponse | None] = asyncio.Queue(_UNREAD_MESSAGES)
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._failure: BaseException | None = None
-        self._ready = asyncio.Event()
-        self._done = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def _lifeline(self) -> ConferenceLine:
+        return self._line
+
+    @property
+    def _over(self) -> bool:
+        return self._line.ended is not None
 
     @property
     def opened(self) -> ConferenceOpened | None:
@@ -130,27 +127,6 @@ class Conference:
     def recordings(self) -> tuple[Recording, ...]:
         """The recordings that were completed so far."""
         return tuple(self._line.recordings)
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._line.run(), name=f"conference {self.stream_id}")
-        self._task.add_done_callback(self._finished)
-        try:
-            await self._ready.wait()
-            self._check()
-        except BaseException:
-            await self._leave()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._leave()
-
-    async def __aiter__(self) -> AsyncIterator[RecordConferenceResponse]:
-        while (message := await self._messages.get()) is not None:
-            yield message
-        self._check()
 
     async def join(self, leg: Leg, frame: int | None = None, **how: bool) -> None:
         """Let a leg join.
@@ -178,47 +154,6 @@ class Conference:
         """Mute or unmute a leg, by default after its last audio."""
         await self._send(RecordConferenceRequest(mute_leg=MuteLeg(leg_id=leg_id, muted=muted, frame=frame)))
 
-    async def write(self, payloads: Mapping[str, bytes], frames: Mapping[str, int] | None = None) -> None:
-        """Write one or more legs' audio, of any length; waits while too much is unacknowledged.
-
-        Args:
-            payloads: Encoded samples by leg.
-            frames: Position of the first sample by leg, in the leg's own rate since the stream's position 0, from the
-                media clock. A leg that is not named goes on where its last chunk ended.
-
-        Raises:
-            RecorderError: If the stream failed for good.
-            ValueError: If a leg is unknown or a payload is not a whole number of frames.
-        """
-        start_frames = dict(frames or {})
-        queues = {leg_id: self._packer.pieces(leg_id, payload) for leg_id, payload in payloads.items()}
-        while queues:
-            for leg_id in list(queues):
-                if (piece := next(queues[leg_id], None)) is None:
-                    del queues[leg_id]
-                else:
-                    self._packer.add(leg_id, piece, start_frames.pop(leg_id, None))
-            await self._pack()
-
-    async def dtmf(self, leg_id: str, digit: str, frame: int | None = None, duration_ms: int | None = None) -> None:
-        """Tell of a key press, by default where the leg's audio stands."""
-        key = Dtmf(leg_id=leg_id, digit=digit, frame=self._packer.position(leg_id) if frame is None else frame)
-        if duration_ms is not None:
-            key.duration.FromMilliseconds(duration_ms)
-        await self._send(RecordConferenceRequest(dtmf=key))
-
-    async def pause(self, mode: PauseMode.ValueType | None = None, frame: int | None = None) -> None:
-        """Stop keeping audio of everybody, from a recording frame or from now."""
-        await self._send(RecordConferenceRequest(control=Control(pause=Pause(mode=mode, frame=frame))))
-
-    async def resume(self, frame: int | None = None) -> None:
-        """Keep audio again, from a recording frame or from now."""
-        await self._send(RecordConferenceRequest(control=Control(resume=Resume(frame=frame))))
-
-    async def stop(self, frame: int | None = None) -> None:
-        """End the recording that runs, at a recording frame or at the last audio; the conference goes on."""
-        await self._send(RecordConferenceRequest(control=Control(stop=Stop(frame=frame))))
-
     async def close(self) -> None:
         """Let all legs of this stream leave, and wait until that is durable."""
         self._line.closing = True
@@ -237,49 +172,3 @@ class Conference:
         if self._line.ended is None:
             raise unavailable("the stream was left before it ended")
         return self._line.ended
-
-    async def _pack(self) -> None:
-        if self._packer.due:
-            self._flush()
-        elif not self._packer.empty and self._flush_timer is None:
-            # Audio that stays alone must not wait for more.
-            self._flush_timer = asyncio.get_running_loop().call_later(self._message_s, self._flush)
-        await self._backlog.room()
-        self._check()
-
-    def _flush(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        if not self._packer.empty:
-            self._backlog.add(RecordConferenceRequest(audio=self._packer.take()))
-
-    async def _send(self, request: RecordConferenceRequest) -> None:
-        self._check()
-        self._flush()
-        self._backlog.add(request)
-        await self._backlog.room()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _keep(self, message: RecordConferenceResponse | None) -> None:
-        if self._messages.full():
-            self._messages.get_nowait()
-        self._messages.put_nowait(message)
-        self._ready.set()
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._failure = task.exception()
-        self._backlog.close()
-        self._keep(None)
-        self._done.set()
-
-    async def _leave(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)

@@ -39,12 +39,12 @@ class Packer:
         self._next_frame[leg.leg_id] = frame
 
     def remove_leg(self, leg_id: str) -> None:
-        """Let a leg go; what is held of it must have been taken.
+        """Let a leg go; what is held of it must have been taken. What was taken can still be measured.
 
         Raises:
             ValueError: If the leg is unknown.
         """
-        del self._frame_bytes[self._known(leg_id)], self._due_bytes[leg_id], self._next_frame[leg_id]
+        del self._next_frame[self._known(leg_id)], self._due_bytes[leg_id]
 
     @property
     def due(self) -> bool:
@@ -99,6 +99,6 @@ class Packer:
         return audio
 
     def _known(self, leg_id: str) -> str:
-        if leg_id not in self._frame_bytes:
-            raise ValueError(f"leg {leg_id!r} is not one of this call's: {', '.join(self._frame_bytes)}")
+        if leg_id not in self._next_frame:
+            raise ValueError(f"leg {leg_id!r} is not one of this call's: {', '.join(self._next_frame)}")
         return leg_id

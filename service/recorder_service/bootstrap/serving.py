@@ -16,8 +16,7 @@ from recorder_service.api.server import GrpcServer, Listening, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.bootstrap.ground import Ground, now
 from recorder_service.bootstrap.recording import Live
-from recorder_service.cluster.remote_conferences import RemoteConferences
-from recorder_service.cluster.remote_steering import RemoteSteering
+from recorder_service.cluster.remote_steering import RemoteConferences, RemoteSteering
 from recorder_service.config import Settings
 from recorder_service.domain.node import Role
 from recorder_service.finishing.removal import Removal

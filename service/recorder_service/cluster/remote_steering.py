@@ -3,9 +3,10 @@
 from typing import Protocol
 from uuid import UUID
 
+from recorder_service.domain.options import RecordOptions
 from recorder_service.domain.owner import elsewhere
 from recorder_service.domain.recording import PauseMode, Recording
-from recorder_service.errors import Conflict, Reason
+from recorder_service.errors import Conflict, Reason, Unavailable
 
 
 class Catalog(Protocol):
@@ -49,3 +50,26 @@ class RemoteSteering:
             f"recording {recording_id} is {recording.state.value}: it takes no more audio",
             details={"state": recording.state.value},
         )
+
+
+class RemoteConferences:
+    """Refuses to start and stop recordings of conferences: only the node that has a conference knows of it."""
+
+    async def start_recording(
+        self,
+        conversation_id: str,
+        application_id: UUID | None,  # noqa: ARG002 - the signature of those that can
+        options: RecordOptions | None,  # noqa: ARG002
+        /,
+    ) -> Recording:
+        """Refuse: OWNER_AWAY."""
+        raise _ask_there(conversation_id)
+
+    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> Recording:  # noqa: ARG002
+        """Refuse: OWNER_AWAY."""
+        raise _ask_there(conversation_id)
+
+
+def _ask_there(conversation_id: str) -> Unavailable:
+    message = f"this node does not record: ask the node that has conference {conversation_id}, of role all or ingest"
+    return Unavailable(Reason.OWNER_AWAY, message, retry_after_s=2.0)

@@ -232,7 +232,7 @@ async def test_oldest_unreleased_and_size_are_known(tmp_path: Path) -> None:
 async def test_wait_for_what_never_comes_ends(tmp_path: Path) -> None:
     """Every wait has its deadline."""
     async with running(tmp_path / "j") as journal:
-        with pytest.raises(Unavailable, match=r"Entry 99 was not durable within 0\.05 s"):
+        with pytest.raises(Overloaded, match=r"Entry 99 was not durable within 0\.05 s"):
             await journal.wait_durable(99, 0.05)
 
 
