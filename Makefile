@@ -81,7 +81,7 @@ typescript-proto: $(DEV) $(NODE_MODULES) ## Generate the TypeScript of the contr
 	cd $(NODE) && npm run --silent generate
 
 .PHONY: lint
-lint: $(DEV) proto-check docs-check chart-check ## Check style, types, the contract and what is generated
+lint: $(DEV) proto-check docs-check chart-check dashboards-check ## Check style, types, the contract and what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -129,10 +129,19 @@ chart-check: $(DEV) ## Check that the chart's README and schema are up to date
 chart: $(DEV) ## Write the chart's README and schema from its values and the service's settings
 	$(BIN)/python helm/chart.py
 
+.PHONY: dashboards
+dashboards: $(DEV) ## Build the Grafana dashboards from their code
+	$(BIN)/python -m helm.dashboards
+
+.PHONY: dashboards-check
+dashboards-check: $(DEV) ## Check that the built dashboards are up to date
+	$(BIN)/python -m helm.dashboards --check
+
 .PHONY: lock
 lock: $(DEV) ## Resolve the requirements anew and write the lock files
 	$(UV_COMPILE) --group build pyproject.toml -o requirements/runtime.lock
-	$(UV_COMPILE) --group build --group dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	$(UV_COMPILE) --group build --extra otel -c requirements/runtime.lock pyproject.toml -o requirements/otel.lock
+	$(UV_COMPILE) --group build --group dev --extra otel -c requirements/otel.lock pyproject.toml -o requirements/dev.lock
 
 .PHONY: system-packages
 system-packages: ## Install the system packages that the tests use (as root; otherwise say which are missing)

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from recorder_service.cli.commands import app
 from recorder_service.config import ENVIRONMENT_PREFIX, Settings
-from recorder_service.metrics import Metrics
+from recorder_service.metrics.node import Metrics
 
 DOCS = Path(__file__).parent
 

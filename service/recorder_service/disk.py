@@ -37,9 +37,13 @@ class DiskMarks:
     soft_bytes: int
     hard_bytes: int
 
+    def hard_mark_bytes(self, total_bytes: int) -> int:
+        """Return the free space below which recordings are ended."""
+        return int(min(total_bytes * self.hard_percent / 100, self.hard_bytes))
+
     def level(self, free_bytes: int, total_bytes: int) -> DiskLevel:
         """Return the level of a disk with so much free space."""
-        if free_bytes < min(total_bytes * self.hard_percent / 100, self.hard_bytes):
+        if free_bytes < self.hard_mark_bytes(total_bytes):
             return DiskLevel.HARD
         if free_bytes < min(total_bytes * self.soft_percent / 100, self.soft_bytes):
             return DiskLevel.SOFT
@@ -52,6 +56,8 @@ class DiskWatch:
     Attributes:
         name: Names it among the probes.
         level: As of the last look.
+        free_bytes: As of the last look.
+        room_bytes: Free space above the hard mark as of the last look; not below 0.
     """
 
     name = "disk"
@@ -62,6 +68,7 @@ class DiskWatch:
         self._marks = marks
         self.level = DiskLevel.ROOM
         self.free_bytes = 0
+        self.room_bytes = 0
 
     async def run(self, on_hard: Callable[[], None]) -> None:
         """Look for ever; `on_hard` is called at every look while the hard mark is passed."""
@@ -76,7 +83,9 @@ class DiskWatch:
         found = await asyncio.to_thread(os.statvfs, self._directory)
         self.free_bytes = found.f_bavail * found.f_frsize
         # What is reserved for root counts as used: the service does not run as root.
-        level = self._marks.level(self.free_bytes, found.f_blocks * found.f_frsize)
+        total_bytes = found.f_blocks * found.f_frsize
+        self.room_bytes = max(0, self.free_bytes - self._marks.hard_mark_bytes(total_bytes))
+        level = self._marks.level(self.free_bytes, total_bytes)
         if level is not self.level:
             log.warning("disk_level", level=level.value, free_bytes=self.free_bytes)
             self.level = level

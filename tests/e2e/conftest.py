@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from tests.harness.client import Client, Tenant
+from tests.harness.logs import faults
 from tests.harness.receiver import Receiver
 from tests.harness.server import Server
 
@@ -38,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
         code = server.terminate()
     assert code == 0
-    assert "Traceback" not in server.log, server.log
+    assert faults(server.log) == []
 
 
 @pytest.fixture

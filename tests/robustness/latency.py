@@ -20,13 +20,13 @@ _GOAL = (
 # The quick form also runs on machines that do other things.
 _LIMIT_S = {True: 0.25, False: 0.05}
 _ACK_INTERVAL_MS = 50.0
-_BUCKET = re.compile(r'^recorder_journal_commit_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
+_BUCKET = re.compile(r'^recorder_ack_latency_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 PRODUCT = ("recorder_service",)
 
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """The server's histogram `recorder_journal_commit_seconds`: how many took at most so long, by the bound in s."""
+    """The server's histogram `recorder_ack_latency_seconds`: how many took at most so long, by the bound in s."""
 
     counts: dict[float, float]
 

@@ -30,7 +30,7 @@ _MESSAGES = 5
 _SETTLED_WITHIN_S = 30.0
 # Room that is freed is given back at once: what stays is held, and not only kept by the allocator for later.
 _GIVE_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
-_GAUGE = re.compile(r"^(recorder_live_recordings|recorder_background_tasks) (\S+)$", re.MULTILINE)
+_GAUGE = re.compile(r'^(recorder_live_recordings|recorder_background_tasks)(?:{kind="call"})? (\S+)$', re.MULTILINE)
 PRODUCT = ("recorder_service",)
 
 

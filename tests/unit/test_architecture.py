@@ -36,7 +36,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cluster": BASE | {"domain"},
     "webhooks": BASE | {"domain"},
     "probes": BASE | {"journal"},
-    "metrics": BASE | {"http"},
+    "metrics": BASE | {"http", "domain", "audio"},
+    # A webhook's request and answer are values.
+    "tracing": BASE | {"webhooks"},
     "bootstrap": frozenset({"*"}),
     "cli": BASE | {"bootstrap", "catalog_place", "config"},
     "catalog_place": BASE | {"catalog", "config"},

@@ -1,6 +1,7 @@
 """EventService: the event feed."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from recorder.v1 import event_service_pb2 as messages
@@ -54,13 +55,46 @@ class EventLog(Protocol):
         """Return a place as text."""
 
 
+class Meter(Protocol):
+    """Counts subscriptions and what they are told, for metrics."""
+
+    def subscribed(self) -> None:
+        """Count a subscription."""
+
+    def left(self) -> None:
+        """Count it no more."""
+
+    def sent(self, lag_s: float | None) -> None:
+        """Count an event, with its age where the subscriber had everything before it."""
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def subscribed(self) -> None:
+        """Count nothing."""
+
+    def left(self) -> None:
+        """Count nothing."""
+
+    def sent(self, lag_s: float | None) -> None:
+        """Count nothing."""
+
+
 class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     """Serves the feed. A subscriber is one place in the log and one batch: slow ones cost no memory."""
 
     def __init__(
-        self, log: EventLog, urls: FileUrls, *, max_subscribers: int, heartbeat_s: float = _HEARTBEAT_S
+        self,
+        log: EventLog,
+        urls: FileUrls,
+        *,
+        max_subscribers: int,
+        heartbeat_s: float = _HEARTBEAT_S,
+        meter: Meter | None = None,
     ) -> None:
         """Serve from `log` to at most `max_subscribers` at once."""
+        self._meter = meter or Unmetered()
         self._log = log
         self._urls = urls
         self._max_subscribers = max_subscribers
@@ -82,11 +116,13 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             message = f"{self._max_subscribers} subscriptions are open, as many as are allowed: end one"
             raise Overloaded(Reason.TOO_MANY_SUBSCRIBERS, message, retry_after_s=5.0)
         self._subscribers += 1
+        self._meter.subscribed()
         try:
             async for response in self._follow(position, criteria):
                 yield response
         finally:
             self._subscribers -= 1
+            self._meter.left()
 
     async def _begin(self, request: messages.SubscribeEventsRequest) -> int:
         match request.WhichOneof("begin"):
@@ -102,6 +138,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     async def _follow(self, position: int, criteria: EventFilter) -> AsyncIterator[messages.SubscribeEventsResponse]:
         yield self._heartbeat(position)
         quiet_s = 0.0
+        caught_up = False
         while True:
             seen = self._log.changed.count
             batch = await self._log.since(position, criteria, _BATCH)
@@ -109,6 +146,8 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             for event in batch.events:
                 message = event_message(event, self._log.cursor(event.position), self._urls)
                 yield messages.SubscribeEventsResponse(event=message)
+                self._meter.sent((datetime.now(UTC) - event.time).total_seconds() if caught_up else None)
+            caught_up = caught_up or batch.complete
             if batch.events or not batch.complete:
                 quiet_s = 0.0
                 continue

@@ -14,6 +14,7 @@ from recorder_service.access.principal import Principal
 from recorder_service.api.caller import set_caller
 from recorder_service.api.relay import CLUSTER_KEY, Handover, RelayedFailure
 from recorder_service.api.status import grpc_status
+from recorder_service.api.traces import Span, Tracing, Untraced
 from recorder_service.errors import (
     BadInput,
     Conflict,
@@ -98,14 +99,22 @@ class Interceptor(ServerInterceptor):
     anything, the RPC is passed on to that node as it came.
     """
 
-    def __init__(self, verifier: Verifier, observe: Callable[[str, str], None], cluster: Cluster | None = None) -> None:
-        """Check tokens with `verifier`, and report every ended RPC to `observe` as method and code.
+    def __init__(
+        self,
+        verifier: Verifier,
+        observe: Callable[[str, str, Reason | None], None],
+        cluster: Cluster | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """Check tokens with `verifier`, and report every ended RPC to `observe`.
 
         Args:
             verifier: Knows callers.
-            observe: Told of every RPC that ended.
+            observe: Told of every RPC that ended: method, code, why it was refused.
             cluster: None where this node reaches no other.
+            tracing: Makes spans of RPCs.
         """
+        self._tracing = tracing or Untraced()
         self._verifier = verifier
         self._observe = observe
         self._cluster = cluster
@@ -212,12 +221,18 @@ class Interceptor(ServerInterceptor):
         return _Entry(principal, relayed=True)
 
     async def _guarded(self, work: Awaitable[Any], method: str, context: Any) -> Any:
-        code = "OK"
+        service, _, name = method.removeprefix("/").partition("/")
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+        with self._tracing.server(method.removeprefix("/"), attributes, _texts(context)) as span:
+            return await self._answered(work, method, context, span)
+
+    async def _answered(self, work: Awaitable[Any], method: str, context: Any, span: Span) -> Any:
+        code, reason = "OK", None
         try:
             return await work
         except RecorderError as error:
             status = grpc_status(error)
-            code = status.code.name
+            code, reason = status.code.name, error.reason
             await context.abort_with_status(status)
         except RelayedFailure as failure:
             code = failure.code.name
@@ -230,11 +245,19 @@ class Interceptor(ServerInterceptor):
             raise
         except Exception as error:
             log.exception("rpc_failed", method=method, error_type=type(error).__name__)
-            code = "INTERNAL"
+            code, reason = "INTERNAL", Reason.INTERNAL
             internal = RecorderError(Reason.INTERNAL, "an internal error occurred; it has been logged")
             await context.abort_with_status(grpc_status(internal))
         finally:
-            self._observe(method, code)
+            self._observe(method, code, reason)
+            span.note("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+            if code not in {"OK", "CANCELLED"}:
+                span.fail(code if reason is None else reason.value)
+
+
+def _texts(context: Any) -> dict[str, str]:
+    """Return the metadata that is text."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
 async def _written(context: Any, message: Any) -> None:

@@ -1,6 +1,7 @@
 """The gRPC server: transport settings, TLS, health and reflection."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,12 @@ class Listening:
     shared: bool = False
 
 
+_RECORDING = recorder_service_pb2.DESCRIPTOR.services_by_name["RecorderService"].full_name
+_LOOK_S = 0.5
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
 class GrpcServer:
     """Owns the server from its ports to its last stream.
 
@@ -104,6 +111,7 @@ class GrpcServer:
         options = [*_OPTIONS, ("grpc.so_reuseport", int(public.shared))]
         self._server = grpc.aio.server(interceptors=[interceptor], options=options)
         self._health = HealthServicer()
+        self._refusing = False
         self._public = public
         self._peers = peers
         self.port = self.peer_port = 0
@@ -137,7 +145,21 @@ class GrpcServer:
         if self._peers is not None:
             self.peer_port = self._listen(self._peers, "--cluster-address")
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._set_health(_SERVING)
+
+    async def follow(self, takes_calls: Callable[[], bool]) -> None:
+        """Let the health of RecorderService follow readiness, for ever; the other services serve all the while.
+
+        Args:
+            takes_calls: Whether a new call would be taken now: asked twice a second.
+        """
+        told = True
+        while True:
+            now = takes_calls()
+            if now is not told and not self._refusing:
+                told = now
+                await self._health.set(_RECORDING, _SERVING if now else _NOT_SERVING)
+            await asyncio.sleep(_LOOK_S)
 
     def _listen(self, where: Listening, flag: str) -> int:
         try:
@@ -149,8 +171,9 @@ class GrpcServer:
             raise StartupError(Reason.INVALID_CONFIGURATION, message) from error
 
     async def refuse(self) -> None:
-        """Let health say NOT_SERVING; what runs goes on."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        """Let health say NOT_SERVING of everything; what runs goes on."""
+        self._refusing = True
+        await self._set_health(_NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new RPCs, and cut those that still run after the grace."""

@@ -1,10 +1,12 @@
 """What every node stands on, whatever its role: catalog, file store, tokens, metrics."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,9 +18,12 @@ from recorder_service.catalog.catalog import Catalog
 from recorder_service.catalog_place import catalog_place
 from recorder_service.config import Settings, s3_settings
 from recorder_service.errors import Reason, StartupError
-from recorder_service.metrics import Metrics
+from recorder_service.metrics.node import Metrics
+from recorder_service.metrics.storage import MeteredStore
 from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.storage.directory import DirectoryStore
+from recorder_service.tracing.loading import load_tracing
+from recorder_service.tracing.spans import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +64,7 @@ class Ground:
     catalog: Catalog
     store: FileStore
     metrics: Metrics
+    tracing: Tracing
     background: BackgroundTasks
 
 
@@ -69,15 +75,17 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
         StartupError: A setting, a directory, the database or the store cannot be used.
         Unavailable: CATALOG_FAILED.
     """
+    metrics, tracing = Metrics(), load_tracing(os.environ)
+    stack.push_async_callback(asyncio.to_thread, tracing.close)
     data_dir, node_dir = directories(settings)
     for directory in (data_dir, node_dir):
         await asyncio.to_thread(_make_directory, directory)
     catalog = await Catalog.open(*catalog_place(settings))
     stack.push_async_callback(catalog.aclose)
-    store = _store(settings, data_dir)
+    store = MeteredStore(_store(settings, data_dir), metrics.store, partial(_traced, tracing))
     stack.push_async_callback(store.aclose)
     await _check_store(store)
-    return Ground(data_dir, node_dir, catalog, store, Metrics(), BackgroundTasks())
+    return Ground(data_dir, node_dir, catalog, store, metrics, tracing, BackgroundTasks())
 
 
 def directories(settings: Settings) -> tuple[Path, Path]:
@@ -112,6 +120,10 @@ def _store(settings: Settings, data_dir: Path) -> FileStore:
     from recorder_service.storage.s3 import S3Store
 
     return S3Store(s3)
+
+
+def _traced(tracing: Tracing, operation: str) -> AbstractContextManager[object]:
+    return tracing.client(f"files {operation}", {"recorder.store.operation": operation})
 
 
 async def _check_store(store: FileStore) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,19 +15,20 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
 from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, live_conferences, live_recordings, open_desk
+from recorder_service.bootstrap.recording import Callbacks, Desk, Live, conferences_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
     Service,
     advertised,
+    conference_recording,
     grpc_server,
     operations_server,
     own_url,
     public_server,
     relay,
 )
+from recorder_service.bootstrap.watching import looks
 from recorder_service.catalog.deliveries import Lease
 from recorder_service.cluster.parent import wait_for_parent
-from recorder_service.cluster.remote_steering import RemoteConferences
 from recorder_service.config import Settings
 from recorder_service.domain.recording import StopReason
 from recorder_service.finishing.finisher import Finisher
@@ -38,7 +39,8 @@ from recorder_service.http.conversations import Conversations
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
-from recorder_service.probes import JournalProbe, StandingProbe
+from recorder_service.metrics.looks import keep_looking
+from recorder_service.probes import AdmissionProbe, JournalProbe, StandingProbe
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.dispatcher import WebhookDispatcher
 from recorder_service.webhooks.record_events import RecordEvents
@@ -89,73 +91,82 @@ class Node:
         urls = RecordEvents(settings.public_url or own_url(settings, http_port))
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
-        desk, recordings, recovered = await self._recorder(stack, ground, urls, dispatcher)
-        conferences = None
-        if desk is not None and recordings is not None:
-            conferences = live_conferences(settings, ground, desk, recordings)
-            await conferences.recover(recordings)
-        conversations.attach(RemoteConferences() if conferences is None else conferences)
+        desk, live = await self._recorder(stack, ground, urls, dispatcher)
+        conversations.attach(conference_recording(live))
+        # Before recovery: whoever watches the node sees that it lives and recovers.
+        ready = self._ready(desk)
+        operations = await self._operations(stack, ground, desk, ready)
+        self._spawn(stack, keep_looking(looks(ground, desk, None if live is None else live.recordings)), "looks")
+        self._spawn(stack, ground.metrics.process.watch_loop(), "loop")
+        recovered = 0 if live is None else await live.recover()
         cluster = relay(settings, ground, stack)
-        service = Service(ground, verifier, removal, urls, recordings, conferences)
+        service = Service(ground, verifier, removal, urls, live)
         grpc = None
         if self._role.records or self._role.serves_files:
             grpc = grpc_server(settings, service, None if cluster is None else cluster[0])
-        operations = self._operations(ground, desk)
-        await self._start(stack, downloads, operations, grpc)
-        await self._take_part(stack, desk, recordings, grpc)
-        if conferences is not None:
-            conferences.go_on()
+        await self._start(stack, downloads, grpc)
+        await self._take_part(stack, desk, live, grpc)
         if self._role.keeps_house:
             self._keep_house(stack, ground, dispatcher, removal)
         self._standing.ready()
+        if grpc is not None:
+            self._spawn(stack, grpc.follow(partial(_all_well, ready)), "health")
         _announce(grpc, downloads, operations, recovered)
         await self._stop.wait()
-        if conferences is not None:
-            conferences.drain(_DRAIN_RETRY_AFTER_S)
-        await self._drain(recordings, grpc, ground, None if cluster is None else cluster[1])
+        await self._drain(live, grpc, ground, None if cluster is None else cluster[1])
 
     async def _recorder(
         self, stack: AsyncExitStack, ground: Ground, urls: RecordEvents, dispatcher: WebhookDispatcher[Lease]
-    ) -> tuple[Desk | None, LiveRecordings | None, int]:
-        """Open what records, if the role does, and bring back what a former run left unfinished."""
+    ) -> tuple[Desk | None, Live | None]:
+        """Open what records, if the role does."""
         if not self._role.records:
-            return None, None, 0
-        desk = await open_desk(self._settings, ground, stack, Callbacks(self._journal_changed, self._lease_lost))
+            return None, None
+
+        def fenced() -> None:
+            ground.metrics.leases.lost()
+            self._lease_lost()
+
+        desk = await open_desk(self._settings, ground, stack, Callbacks(self._journal_changed, fenced))
         self._spawn(stack, desk.lease.run(), "lease")
         finisher = Finisher(
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
         recordings = live_recordings(self._settings, ground, desk, finisher)
-        return desk, recordings, await recordings.recover()
+        return desk, Live(recordings, conferences_of(self._settings, ground, desk, recordings))
 
-    def _operations(self, ground: Ground, desk: Desk | None) -> HttpServer:
+    def _ready(self, desk: Desk | None) -> tuple[Probe, ...]:
         if desk is None:
-            return operations_server(self._settings, ground, (), (self._standing,))
-        alive: tuple[Probe, ...] = (JournalProbe(desk.journal),)
-        return operations_server(self._settings, ground, alive, (self._standing, desk.disk, desk.lease))
+            return (self._standing,)
+        return (self._standing, desk.disk, desk.lease, AdmissionProbe(desk.admission))
 
-    async def _start(
-        self, stack: AsyncExitStack, downloads: HttpServer | None, operations: HttpServer, grpc: GrpcServer | None
-    ) -> None:
-        for server in (operations, downloads):
-            if server is not None:
-                await server.start()
-                stack.push_async_callback(server.stop, _LAST_WORDS_S)
+    async def _operations(
+        self, stack: AsyncExitStack, ground: Ground, desk: Desk | None, ready: tuple[Probe, ...]
+    ) -> HttpServer:
+        alive: tuple[Probe, ...] = () if desk is None else (JournalProbe(desk.journal),)
+        server = operations_server(self._settings, ground, alive, ready)
+        await server.start()
+        stack.push_async_callback(server.stop, _LAST_WORDS_S)
+        return server
+
+    async def _start(self, stack: AsyncExitStack, downloads: HttpServer | None, grpc: GrpcServer | None) -> None:
+        if downloads is not None:
+            await downloads.start()
+            stack.push_async_callback(downloads.stop, _LAST_WORDS_S)
         if grpc is not None:
             await grpc.start()
             stack.push_async_callback(grpc.stop, 0)
 
     async def _take_part(
-        self, stack: AsyncExitStack, desk: Desk | None, recordings: LiveRecordings | None, grpc: GrpcServer | None
+        self, stack: AsyncExitStack, desk: Desk | None, live: Live | None, grpc: GrpcServer | None
     ) -> None:
         """Let other nodes find this one, and what was brought back live again."""
-        if desk is None or recordings is None or grpc is None:
+        if desk is None or live is None or grpc is None:
             return
         if grpc.peer_port:
             await desk.lease.advertise(advertised(self._settings, grpc.peer_port))
-        recordings.go_on()
+        live.go_on()
         self._spawn(stack, desk.brake.run(), "brake")
-        self._spawn(stack, desk.disk.run(partial(recordings.end_all, StopReason.DISK_FULL)), "disk")
+        self._spawn(stack, desk.disk.run(partial(live.recordings.end_all, StopReason.DISK_FULL)), "disk")
 
     def _keep_house(
         self, stack: AsyncExitStack, ground: Ground, dispatcher: WebhookDispatcher[Lease], removal: Removal
@@ -181,19 +192,17 @@ class Node:
         task.add_done_callback(ended)
         stack.push_async_callback(cancel)
 
-    async def _drain(
-        self, recordings: LiveRecordings | None, grpc: GrpcServer | None, ground: Ground, passing: Relay | None
-    ) -> None:
+    async def _drain(self, live: Live | None, grpc: GrpcServer | None, ground: Ground, passing: Relay | None) -> None:
         """Ask senders to come back elsewhere, and let calls that are about to end do so."""
-        log.info("draining", live_recordings=0 if recordings is None else len(recordings))
+        log.info("draining", live_recordings=0 if live is None else len(live.recordings))
         self._standing.draining()
         if passing is not None:
             passing.drain()
         if grpc is not None:
             await grpc.refuse()
-        if recordings is not None:
-            recordings.drain(_DRAIN_RETRY_AFTER_S)
-            await self._wait_for_calls(recordings)
+        if live is not None:
+            live.drain(_DRAIN_RETRY_AFTER_S)
+            await self._wait_for_calls(live.recordings)
         if grpc is not None:
             await grpc.stop(0)
         if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):
@@ -225,6 +234,10 @@ class Node:
             )
             self._failed = True
             self._stop.set()
+
+
+def _all_well(probes: Sequence[Probe]) -> bool:
+    return all(probe.fault() is None for probe in probes)
 
 
 def _ignore_signals() -> None:

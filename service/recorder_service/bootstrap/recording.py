@@ -59,10 +59,31 @@ class Desk:
     recordings: Recordings
     brake: Brake
     workers: ThreadPoolExecutor = field(repr=False)
+    admission: Admission = field(repr=False)
 
-    def refusal(self) -> RecorderError | None:
-        """Return why no recording may begin, or None."""
-        return self.disk.refusal() or self.journal.refusal() or self.lease.refusal()
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is going on at a node that records."""
+
+    recordings: LiveRecordings
+    conferences: Conferences
+
+    async def recover(self) -> int:
+        """Bring back what a former run left unfinished, and return how many recordings that is."""
+        count = await self.recordings.recover()
+        await self.conferences.recover(self.recordings)
+        return count
+
+    def go_on(self) -> None:
+        """Let what was brought back live again, now that streams can come."""
+        self.recordings.go_on()
+        self.conferences.go_on()
+
+    def drain(self, retry_after_s: float) -> None:
+        """Take nothing new, and ask the senders to come back elsewhere."""
+        self.conferences.drain(retry_after_s)
+        self.recordings.drain(retry_after_s)
 
 
 async def open_desk(
@@ -83,7 +104,10 @@ async def open_desk(
     directory = ground.node_dir / JOURNAL_DIRECTORY
     journal_settings = JournalSettings(commit_interval_s=settings.commit_interval_s)
     journal = await asyncio.to_thread(Journal.open, directory, settings=journal_settings)
-    journal.start(asyncio.get_running_loop(), on_state=callbacks.on_journal_state, on_commit=ground.metrics.committed)
+    told = ground.metrics.journal
+    told.recovered(journal.recovered)
+    loop = asyncio.get_running_loop()
+    journal.start(loop, on_state=callbacks.on_journal_state, on_commit=told.committed, on_sync=told.synced)
     stack.push_async_callback(journal.close)
     place = await asyncio.to_thread(place_of, directory / _LOCK_FILE)
     node_id = await asyncio.to_thread(_node_id, ground.node_dir / NODE_ID_FILE)
@@ -93,12 +117,13 @@ async def open_desk(
     nodes = ground.catalog.nodes
     lease = Lease(nodes, taken.claim, settings.lease_s, taken_s=taken.asked_s, on_fenced=callbacks.on_fenced)
     stack.push_async_callback(lease.leave)
-    workers = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
+    workers = ground.metrics.audio.workers(settings.render_threads)
     stack.callback(workers.shutdown, wait=False, cancel_futures=True)
     disk = DiskWatch(ground.node_dir, _disk_marks(settings))
     await disk.look()
     owned = ground.catalog.recordings.guarded(partial(_guard, lease))
-    return Desk(journal, lease, disk, owned, Brake(), workers)
+    admission = Admission(settings.max_live_recordings, partial(_no_room, disk, journal, lease))
+    return Desk(journal, lease, disk, owned, Brake(), workers, admission)
 
 
 def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Finisher) -> LiveRecordings:
@@ -108,19 +133,21 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
         catalog=desk.recordings,
         journal=desk.journal,
         finisher=finisher,
-        factory=PathFactory(spool, max_recording_s=settings.max_recording_s),
+        factory=PathFactory(spool, max_recording_s=settings.max_recording_s, clocked=ground.metrics.audio.encoder),
         workers=desk.workers,
         background=ground.background,
-        admission=Admission(settings.max_live_recordings, desk.refusal),
+        admission=desk.admission,
         brake=desk.brake,
         node_id=desk.lease.claim.node_id,
         resume_window_s=settings.resume_window_s,
+        meter=ground.metrics.recordings,
     )
-    ground.metrics.watch(lambda: len(recordings), lambda: desk.journal.size_bytes, lambda: len(ground.background))
+    ground.metrics.recordings.watch(lambda: recordings)
+    ground.metrics.watch_background(lambda: len(ground.background))
     return recordings
 
 
-def live_conferences(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
+def conferences_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
     """Make the node's conferences, with nothing in them yet."""
     return Conferences(
         recordings=recordings,
@@ -130,6 +157,11 @@ def live_conferences(settings: Settings, ground: Ground, desk: Desk, recordings:
         resume_window_s=settings.resume_window_s,
         encoder=settings,
     )
+
+
+def _no_room(disk: DiskWatch, journal: Journal, lease: Lease) -> RecorderError | None:
+    """Return why no recording may begin, or None."""
+    return disk.refusal() or journal.refusal() or lease.refusal()
 
 
 async def _check_catalog(ground: Ground, journal: Journal, node_id: str) -> None:

@@ -12,7 +12,8 @@ from recorder_service.bootstrap.recording import (
     JOURNAL_DIRECTORY,
     NODE_ID_FILE,
     Callbacks,
-    live_conferences,
+    Live,
+    conferences_of,
     live_recordings,
     open_desk,
 )
@@ -75,11 +76,9 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
         )
         recordings = live_recordings(alone, ground, desk, finisher)
         known = await ground.catalog.recordings.unfinished(node_id)
-        conferences = live_conferences(alone, ground, desk, recordings)
-        await recordings.recover()
-        await conferences.recover(recordings)
-        recordings.go_on()
-        conferences.go_on()
+        live = Live(recordings, conferences_of(alone, ground, desk, recordings))
+        await live.recover()
+        live.go_on()
         await _finished(ground, recordings, len(known), progress, lost)
         await ground.background.cancel()
         ended = [await ground.catalog.recordings.get(recording.recording_id, None) for recording in known]

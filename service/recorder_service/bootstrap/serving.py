@@ -15,6 +15,7 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer, Listening, Servicers, Tls
 from recorder_service.api.webhooks import WebhookServicer
 from recorder_service.bootstrap.ground import Ground, now
+from recorder_service.bootstrap.recording import Live
 from recorder_service.cluster.remote_steering import RemoteConferences, RemoteSteering
 from recorder_service.config import Settings
 from recorder_service.domain.node import Role
@@ -27,28 +28,26 @@ from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
 from recorder_service.sessions.conferences import Conferences
-from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.record_events import RecordEvents
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the gRPC services serve from; recordings and conferences are None on a node that does not record."""
+    """What the gRPC services serve from; `live` is None on a node that does not record."""
 
     ground: Ground
     verifier: TokenVerifier
     removal: Removal
     urls: RecordEvents
-    recordings: LiveRecordings | None
-    conferences: Conferences | None
+    live: Live | None
 
 
 def public_server(
     settings: Settings, ground: Ground, authorisation: Authorisation, conversations: Conversations
 ) -> HttpServer:
-    """Make the HTTP server of downloads and conversations."""
+    """Make the HTTP server of downloads, and of the recording of conversations."""
     limits = DownloadLimits(total=settings.max_downloads)
-    downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics, limits)
+    downloads = Downloads(authorisation, ground.catalog.recordings, ground.store, ground.metrics.downloads, limits)
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = TlsFiles(settings.tls_cert, settings.tls_key)
@@ -60,6 +59,7 @@ def operations_server(
     settings: Settings, ground: Ground, alive: tuple[Probe, ...], ready: tuple[Probe, ...]
 ) -> HttpServer:
     """Make the HTTP server of health and metrics."""
+    ground.metrics.readiness.watch((*alive, *ready))
     application = create_operations_app(ground.metrics.registry, alive=alive, ready=ready)
     return HttpServer(application, settings.metrics_host or settings.host, settings.metrics_port)
 
@@ -88,32 +88,39 @@ def grpc_server(settings: Settings, service: Service, cluster: Cluster | None) -
     if settings.cluster_address:
         peer_tls = tls and Tls(tls.cert, tls.key, settings.cluster_ca) if settings.cluster_ca is not None else None
         peers = Listening(settings.cluster_address, peer_tls)
-    interceptor = Interceptor(service.verifier, service.ground.metrics.count_rpc, cluster)
+    interceptor = Interceptor(service.verifier, service.ground.metrics.requests.ended, cluster, service.ground.tracing)
     return GrpcServer(_servicers(settings, service), interceptor, public, peers)
 
 
 def _servicers(settings: Settings, service: Service) -> Servicers:
-    catalog, live, conferences, urls = service.ground.catalog, service.recordings, service.conferences, service.urls
+    catalog, live, urls = service.ground.catalog, service.live, service.urls
     recordings = RecordingServicer(
         catalog.recordings,
-        RemoteSteering(catalog.recordings) if live is None else live,
+        RemoteSteering(catalog.recordings) if live is None else live.recordings,
         service.removal,
         service.ground.store,
         urls,
-        conferences=RemoteConferences() if conferences is None else conferences,
+        conferences=conference_recording(live),
     )
     recorder = None
-    if live is not None and conferences is not None:
-        recorder = RecorderServicer(live, conferences, catalog.applications, settings, urls)
+    if live is not None:
+        recorder = RecorderServicer(live.recordings, live.conferences, catalog.applications, settings, urls)
     if settings.role is Role.INGEST:
         return Servicers(recordings, recorder)
     return Servicers(
         recordings,
         recorder,
-        EventServicer(catalog.events, urls, max_subscribers=settings.max_subscribers),
+        EventServicer(
+            catalog.events, urls, max_subscribers=settings.max_subscribers, meter=service.ground.metrics.events
+        ),
         ApplicationServicer(catalog.applications, service.removal, service.verifier.forget),
         WebhookServicer(catalog.deliveries),
     )
+
+
+def conference_recording(live: Live | None) -> Conferences | RemoteConferences:
+    """Return what starts and stops the recordings of conferences."""
+    return RemoteConferences() if live is None else live.conferences
 
 
 def advertised(settings: Settings, peer_port: int) -> str:

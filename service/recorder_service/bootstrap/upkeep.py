@@ -10,6 +10,7 @@ from recorder_service.bootstrap.ground import Ground, now
 from recorder_service.catalog.deliveries import Lease
 from recorder_service.config import Settings
 from recorder_service.errors import RecorderError
+from recorder_service.tracing.transport import TracedTransport
 from recorder_service.webhooks.addresses import AddressGuard, SystemResolver
 from recorder_service.webhooks.dispatcher import DispatcherSettings, WebhookDispatcher
 from recorder_service.webhooks.leased_attempts import LeasedAttempts
@@ -32,9 +33,10 @@ def webhook_dispatcher(settings: Settings, ground: Ground, stack: AsyncExitStack
     guard = AddressGuard(AddressRules(settings.webhook_allow_cidrs), resolver)
     transport = WebhookTransport(guard)
     stack.push_async_exit(transport)
-    sender = WebhookSender(ground.catalog.applications, transport, RetrySchedule(), now)
+    traced = TracedTransport(transport, ground.tracing)
+    sender = WebhookSender(ground.catalog.applications, traced, RetrySchedule(), now)
     deliveries = ground.catalog.deliveries
-    attempts = LeasedAttempts(deliveries, sender, now)
+    attempts = LeasedAttempts(deliveries, sender, now, meter=ground.metrics.webhooks)
     limits = DispatcherSettings(workers=settings.webhook_workers)
     dispatcher = WebhookDispatcher(deliveries, deliveries.changed, attempts, now, limits)
     stack.push_async_callback(dispatcher.stop)

@@ -3,6 +3,7 @@
 from typing import Self
 
 from recorder_service.catalog.applications import Applications
+from recorder_service.catalog.backlog import Backlog
 from recorder_service.catalog.deliveries import Deliveries
 from recorder_service.catalog.engine import Database, DatabaseOptions, is_postgresql, open_database
 from recorder_service.catalog.events import EventLog
@@ -23,6 +24,7 @@ class Catalog:
         events: The feed.
         deliveries: The outbox of webhooks.
         nodes: The nodes that share the catalog.
+        backlog: What waits in it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -34,6 +36,7 @@ class Catalog:
         self.events = EventLog(database, events_changed)
         self.deliveries = Deliveries(database, deliveries_changed, events_changed)
         self.nodes = Nodes(database)
+        self.backlog = Backlog(database)
 
     @classmethod
     async def open(cls, url: str, options: DatabaseOptions = _DEFAULTS) -> Self:

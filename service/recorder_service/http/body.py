@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import enum
 import hashlib
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -17,7 +17,7 @@ from recorder_service.errors import Damaged, NotFound, Reason, RecorderError
 
 ABORT_EXTENSION = "recorder.abort"
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 OpenBody = Callable[[], Awaitable[AsyncGenerator[bytes, None]]]
 Slot = Callable[[], contextlib.AbstractContextManager[None]]
@@ -133,7 +133,9 @@ class FileBody(Response):
             check.finish()
             await self._bounded(send({"type": "http.response.body", "body": b"", "more_body": False}))
         except RecorderError as error:
-            _log.error("download of %s broke off: %s", self._source.name, error.message)
+            log.error(  # noqa: TRY400 - the message says it all
+                "download_broke_off", object_key=self._source.name, reason=error.reason.value, error=error.message
+            )
             return DownloadOutcome.BROKEN
         except TimeoutError:
             return DownloadOutcome.STALLED

@@ -1,11 +1,11 @@
 """Errors as `application/problem+json` (RFC 9457), from the same table that gRPC statuses come from."""
 
 import json
-import logging
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,7 +28,7 @@ SAFE_HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": 
 # Messages of these are written for the caller. Those of the others may name hosts and paths of this machine.
 _FOR_CALLERS = (BadInput, NotFound, Conflict, Unauthenticated, Forbidden, Overloaded)
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def problem_response(error: RecorderError) -> Response:
@@ -65,7 +65,13 @@ async def _on_recorder_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RecorderError):
         raise error
     if not isinstance(error, _FOR_CALLERS):
-        _log.error("%s %r: %s: %s", request.method, request.url.path, error.reason.value, error.message)
+        log.error(
+            "http_request_failed",
+            method=request.method,
+            path=request.url.path,
+            reason=error.reason.value,
+            error=error.message,
+        )
     return problem_response(error)
 
 

@@ -68,6 +68,7 @@ class Journal:
         on_durable: Callable[[int], None] | None = None,
         on_state: Callable[[JournalState], None] | None = None,
         on_commit: Callable[[float], None] | None = None,
+        on_sync: Callable[[float], None] | None = None,
     ) -> None:
         """Begin to take entries.
 
@@ -77,13 +78,14 @@ class Journal:
             on_state: Given each new state; on FAILED the service should stop.
             on_commit: Given how long an entry took from `append` until the loop knew it durable, s: once a group,
                 for the entry that waited longest.
+            on_sync: Given how long writing and syncing a group took, s; called on the writer's thread.
         """
         self._loop = loop
         self._on_durable = on_durable
         self._on_state = on_state
         self._on_commit = on_commit
         self._told_state = JournalState.RUNNING
-        self._writer.start(self._hand_over)
+        self._writer.start(self._hand_over, on_sync)
 
     async def close(self, timeout_s: float = 10.0) -> None:
         """Make durable what was appended, seal the journal, and give the directory up.
@@ -106,6 +108,11 @@ class Journal:
     def state(self) -> JournalState:
         """Whether entries are taken now."""
         return self._writer.state
+
+    @property
+    def writing(self) -> bool:
+        """Whether the thread that writes is alive."""
+        return self._writer.alive
 
     @property
     def stats(self) -> JournalStats:

@@ -85,15 +85,23 @@ class Writer:
         self._hurry = threading.Event()
         self._stopping = threading.Event()
         self._notify: Callable[[], None] = lambda: None
+        self._on_sync: Callable[[float], None] = lambda _elapsed_s: None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
 
-    def start(self, notify: Callable[[], None]) -> None:
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self, notify: Callable[[], None], on_sync: Callable[[float], None] | None = None) -> None:
         """Start the thread.
 
         Args:
             notify: Called on the thread after every group and every change of state; must only hand over.
+            on_sync: Called on the thread with how long writing and syncing a group took, s.
         """
         self._notify = notify
+        self._on_sync = on_sync or self._on_sync
         self.state = JournalState.RUNNING
         self.failure = ""
         self._thread.start()
@@ -223,6 +231,7 @@ class Writer:
         stats.slowest_sync_s = max(stats.slowest_sync_s, elapsed_s)
         self.done_bytes += size
         self.durable_lsn += len(batch)
+        self._on_sync(elapsed_s)
         self._notify()
 
     def _set_state(self, state: JournalState, failure: str) -> None:

@@ -31,6 +31,11 @@ class Admission:
         """Whether the node is going down."""
         return self._draining
 
+    @property
+    def full(self) -> bool:
+        """Whether as many recordings run as may on this node."""
+        return len(self._owners) >= self._max_live_recordings
+
     def drain(self) -> None:
         """Take no more recordings."""
         self._draining = True
@@ -49,7 +54,7 @@ class Admission:
         own_limit = application.max_live_recordings or self._max_live_recordings
         if self._owned[application.application_id] >= own_limit:
             raise _too_many("this application", own_limit)
-        if len(self._owners) >= self._max_live_recordings:
+        if self.full:
             raise _too_many("this server", self._max_live_recordings)
 
     def add(self, recording_id: UUID, application_id: UUID) -> None:

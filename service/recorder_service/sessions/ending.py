@@ -7,12 +7,12 @@ import structlog
 
 from recorder_service.audio.finished import Finished
 from recorder_service.domain.event import EventType
-from recorder_service.domain.recording import RecordedLeg, RecordingKind, RecordingState
+from recorder_service.domain.recording import RecordingState
 from recorder_service.errors import Overloaded, RecorderError
 from recorder_service.persistence import persist
 from recorder_service.sessions import entries
 from recorder_service.sessions.audio_path import SpooledFile
-from recorder_service.sessions.ended_recording import ended_recording, summed_up
+from recorder_service.sessions.ended_recording import ended_recording
 from recorder_service.sessions.notices import Completed, Stopped
 from recorder_service.sessions.recording_parts import RecordingParts
 from recorder_service.sessions.story import RUNNING
@@ -41,6 +41,7 @@ class Ending:
     def begin(self, stop: entries.Stop) -> asyncio.Task[None]:
         """End the recording where and why an entry says; only the first call counts."""
         if self.task is None:
+            self._parts.around.meter.ending(self._id)
             self._parts.pausing.over = True
             self.task = self._parts.around.background.spawn(self._end(stop), name=f"end:{self._id}")
         return self.task
@@ -101,17 +102,11 @@ class Ending:
             parts.story.recording,
             reason,
             end_frame,
-            legs=self._legs(end_frame),
+            legs=parts.received(end_frame),
             pauses=pauses.intervals,
             damage=parts.lost.at_end(end_frame),
         )
         return finished
-
-    def _legs(self, end_frame: int) -> tuple[RecordedLeg, ...]:
-        heard, recording = self._parts.path.statistics, self._parts.story.recording
-        if recording.kind is RecordingKind.CALL:
-            return summed_up(recording.legs, heard)
-        return self._parts.roster.recorded(heard, end_frame)
 
     async def _write_end(self, stop: entries.Stop) -> None:
         """Make the end durable: on a full disk it waits for room, a journal that failed is at its end."""

@@ -1,14 +1,19 @@
 """Telling the catalog what happened to one recording: in order, and again until it is told."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID, uuid5
+
+import structlog
 
 from recorder_service.domain.delivery import Delivery
 from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.persistence import persist
+
+log = structlog.get_logger(__name__)
 
 
 class RecordingCatalog(Protocol):
@@ -50,8 +55,14 @@ class Facts:
     A catalog that is away holds nobody up: the audio goes on, and the facts follow in order when it is back.
     """
 
-    def __init__(self, catalog: RecordingCatalog, recording_id: UUID) -> None:
-        """Start without facts."""
+    def __init__(
+        self,
+        catalog: RecordingCatalog,
+        recording_id: UUID,
+        on_told: Callable[[Recording, EventType], None] = lambda _recording, _event_type: None,
+    ) -> None:
+        """Start without facts; `on_told` hears of every state that was committed."""
+        self._on_told = on_told
         self._catalog = catalog
         self._recording_id = recording_id
         # asyncio.Lock serves in the order of arrival, which is the order of the facts.
@@ -82,7 +93,12 @@ class Facts:
             )
 
         async with self._turn:
-            return await persist(tell, "catalog_away", self._recording_id)
+            event = await persist(tell, "catalog_away", self._recording_id)
+        self._on_told(recording, event_type)
+        reason = None if recording.stop_reason is None else recording.stop_reason.value
+        name = event_type.name.lower()
+        log.info(name, recording_id=str(self._recording_id), state=recording.state.value, stop_reason=reason)
+        return event
 
     async def pressed(self, key_press: KeyPress, sequence: int, feed: int = 0) -> None:
         """Tell a key press, after all facts before it."""

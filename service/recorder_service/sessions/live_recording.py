@@ -14,6 +14,7 @@ import structlog
 from recorder_service.domain.event import KeyPress
 from recorder_service.domain.recording import (
     PauseMode,
+    RecordedLeg,
     Recording,
     RecordingKind,
     RecordingState,
@@ -87,6 +88,13 @@ class LiveRecording:
     def concluded(self) -> bool:
         """Whether its end is in the journal: nothing that comes now has anything to do with it."""
         return self._end_of_it.concluded
+
+    @property
+    def received(self) -> tuple[RecordedLeg, ...]:
+        """The legs with what came of each so far."""
+        legs = self.recording.legs
+        # Once it has ended they are summed up, and the path may be gone.
+        return legs if self.recording.stop_reason is not None else self._parts.received()
 
     @property
     def ending(self) -> asyncio.Task[None] | None:

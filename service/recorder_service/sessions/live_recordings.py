@@ -25,7 +25,7 @@ from recorder_service.sessions.live_recording import LiveRecording
 from recorder_service.sessions.notices import Drain
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory, start_beep
-from recorder_service.sessions.surroundings import Background, Finisher, Surroundings
+from recorder_service.sessions.surroundings import Background, Finisher, Meter, Surroundings, Unmetered
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +77,7 @@ class LiveRecordings:
         brake: Brake,
         node_id: str,
         resume_window_s: float,
+        meter: Meter | None = None,
     ) -> None:
         """Start without recordings; `recover` brings back those of a former run."""
         self._catalog = catalog
@@ -88,6 +89,7 @@ class LiveRecordings:
         self._finishing: dict[UUID, asyncio.Task[None]] = {}
         self._admission = admission
         self._starting: dict[UUID, asyncio.Event] = {}
+        self._meter = meter or Unmetered()
         self._around = Surroundings(
             journal=journal,
             finisher=finisher,
@@ -97,6 +99,7 @@ class LiveRecordings:
             resume_window_s=resume_window_s,
             on_stopped=admission.remove,
             on_ended=self._forget,
+            meter=self._meter,
         )
 
     def __len__(self) -> int:
@@ -219,6 +222,7 @@ class LiveRecordings:
     def go_on(self) -> None:
         """Let what was brought back live again. Call it once streams can come: their time to do so begins here."""
         for live in self:
+            self._meter.brought_back(live.recording.recording_id, live.received)
             live.go_on()
 
     def end_all(self, reason: StopReason) -> None:
@@ -245,7 +249,7 @@ class LiveRecordings:
         """Go on finishing a recording whose file a former run made: there is nothing to render again."""
 
         async def finish() -> None:
-            facts = Facts(self._catalog, recording.recording_id)
+            facts = Facts(self._catalog, recording.recording_id, self._meter.told)
             await self._around.finisher.finish(recording, sealed, facts)
             self._journal.release(recording.recording_id)
             del self._finishing[recording.recording_id]
@@ -311,6 +315,14 @@ class LiveRecordings:
             live.discard()
             raise
         self._live[recording.recording_id] = live
+        self._meter.started(recording)
+        log.info(
+            "recording_started",
+            recording_id=str(recording.recording_id),
+            application_id=str(recording.application_id),
+            kind=recording.kind.value,
+            legs=len(recording.legs),
+        )
         if recording.kind is RecordingKind.CALL:
             live.await_stream()
             if beep := start_beep(recording):
@@ -340,7 +352,7 @@ class LiveRecordings:
 
     def _assemble(self, recording: Recording) -> LiveRecording:
         built = self._factory.build(recording)
-        facts = Facts(self._catalog, recording.recording_id)
+        facts = Facts(self._catalog, recording.recording_id, self._meter.told)
         return LiveRecording(recording, path=built.path, rules=built.rules, facts=facts, around=self._around)
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Builds the audio path of a recording from what the catalog knows of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -46,8 +47,11 @@ class BuiltPath:
 class PathFactory:
     """Builds paths; the same recording gives the same path, so that a replay gives the same file."""
 
-    def __init__(self, spools: Spools, *, max_recording_s: int) -> None:
-        """Build into `spools`; no recording is longer than `max_recording_s`."""
+    def __init__(
+        self, spools: Spools, *, max_recording_s: int, clocked: Callable[[Encoder], Encoder] = lambda encoder: encoder
+    ) -> None:
+        """Build into `spools`; no recording is longer than `max_recording_s`, and `clocked` may watch encoders."""
+        self._clocked = clocked
         self._spools = spools
         self._max_recording_s = max_recording_s
 
@@ -76,7 +80,7 @@ class PathFactory:
                 late_frames=_late_frames(recording),
             ),
             renderer=renderer,
-            encoder=_encoder(recording),
+            encoder=self._clocked(_encoder(recording)),
             spool=self._spools.create(recording.recording_id),
             legs=_legs(recording),
             gate=gate,

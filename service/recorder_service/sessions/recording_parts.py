@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from recorder_service.domain.recording import Recording
+from recorder_service.domain.recording import RecordedLeg, Recording, RecordingKind
 from recorder_service.sessions import entries
 from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.ended_recording import summed_up
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.feed import Feed
 from recorder_service.sessions.intake import Intake
@@ -68,6 +69,13 @@ class RecordingParts:
     around: Surroundings
     write: Callable[[entries.Entry], int]
     feeds: dict[int, Feed]
+
+    def received(self, end_frame: int | None = None) -> tuple[RecordedLeg, ...]:
+        """Return the legs with what was received of each; `end_frame` is where the recording ended, None if it runs."""
+        heard, recording = self.path.statistics, self.story.recording
+        if recording.kind is RecordingKind.CALL:
+            return summed_up(recording.legs, heard)
+        return self.roster.recorded(heard, end_frame)
 
 
 def assemble(  # noqa: PLR0917 - what a recording is given, in its order

@@ -1,10 +1,11 @@
 """An attempt under a lease: claimed, made, and written down."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic
+from typing import Generic, Protocol
 from uuid import UUID, uuid4
 
 import structlog
@@ -18,6 +19,20 @@ from recorder_service.webhooks.sender import WebhookSender
 log = structlog.get_logger(__name__)
 
 _EVENTS = {DeliveryState.DELIVERED: EventType.WEBHOOK_DELIVERED, DeliveryState.FAILED: EventType.WEBHOOK_FAILED}
+
+
+class Meter(Protocol):
+    """Counts tries, for metrics."""
+
+    def tried(self, after: Delivery, elapsed_s: float) -> None:
+        """Count one; `after` is the delivery as it stands then."""
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def tried(self, after: Delivery, elapsed_s: float) -> None:
+        """Count nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,9 @@ class LeasedAttempts(Generic[LeaseT]):
         sender: WebhookSender,
         clock: Callable[[], datetime],
         settings: LeaseSettings | None = None,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Unmetered()
         self._outbox = outbox
         self._sender = sender
         self._clock = clock
@@ -70,13 +87,16 @@ class LeasedAttempts(Generic[LeaseT]):
             The delivery as it stands now; None if it was not sent or what came of it could not be written: then it is
             sent again when the lease ends.
         """
+        began_s = time.monotonic()
         try:
             after = await self._sender.try_once(lease.delivery)
         except RecorderError as error:
             log.warning("webhook_not_sent", delivery_id=str(lease.delivery.delivery_id), reason=error.reason.value)
             return None
+        self._meter.tried(after, time.monotonic() - began_s)
         log.info(
             "webhook_tried",
+            recording_id=str(after.recording_id),
             delivery_id=str(after.delivery_id),
             state=after.state.value,
             attempts=after.attempts,

@@ -396,11 +396,15 @@ async def test_unexpected_error_tells_nothing(site: Site, caplog: pytest.LogCapt
     assert "secret of the catalog" in caplog.text
 
 
-async def test_log_of_a_refusal_holds_no_token(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_of_a_refusal_holds_no_token(
+    site: Site, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whatever is logged, credentials are not."""
     caplog.set_level("DEBUG")
     await site.get(f"/v1/files/{uuid4()}", "hush-hush-token")
     replace_bytes(site.path_of(file := await site.add(DATA)), os.urandom(SMALL_BYTES - 1))
     await site.get(url(file), "a")
-    assert "hush-hush-token" not in caplog.text
-    assert "Bearer" not in caplog.text
+    told = caplog.text + capsys.readouterr().out
+    assert "http_request_failed" in told
+    assert "hush-hush-token" not in told
+    assert "Bearer" not in told

@@ -72,6 +72,20 @@ async def test_commit_listener_hears_how_long_the_first_entry_of_a_group_waited(
     assert min(heard) > 0
 
 
+async def test_sync_listener_hears_how_long_each_group_took(tmp_path: Path) -> None:
+    """Once a group, from the writer's thread; the thread is alive until the journal is closed."""
+    heard: list[float] = []
+    journal = await asyncio.to_thread(Journal.open, tmp_path / "j", settings=settings())
+    alive = [journal.writing]
+    journal.start(asyncio.get_running_loop(), on_sync=heard.append)
+    for _ in range(2):
+        await journal.wait_durable(journal.append(A, 0, b"entry"), 5)
+    alive.append(journal.writing)
+    await journal.close()
+    assert (len(heard), [*alive, journal.writing]) == (2, [False, True, False])
+    assert min(heard) > 0
+
+
 async def test_listener_hears_of_groups_not_of_entries(tmp_path: Path) -> None:
     """One call a group, on the loop's thread, with growing numbers that end at the last entry."""
     heard: list[int] = []

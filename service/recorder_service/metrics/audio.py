@@ -1,0 +1,141 @@
+"""Audio: what came in, what was missing or came for nothing, and what rendering costs."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, Protocol, TypeVar
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from recorder_service.audio.finished import Finished
+from recorder_service.audio.formats import Pcm
+from recorder_service.domain.recording import RecordedLeg
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# In this order: received, missing, late, repeated.
+_Sums = tuple[float, float, float, float]
+_NOTHING: _Sums = (0.0, 0.0, 0.0, 0.0)
+
+
+class Encoder(Protocol):
+    """Turns samples into the bytes of a file."""
+
+    @property
+    def header(self) -> bytes:
+        """First bytes of the file."""
+
+    def encode(self, pcm: Pcm) -> bytes:
+        """Return the next bytes."""
+
+    def finish(self) -> Finished:
+        """Return the last bytes and the true header."""
+
+
+class AudioMetrics:
+    """Counts audio in seconds: legs have rates of their own, so frames of several legs add up to nothing.
+
+    The way of a message is not touched: totals that recordings keep anyway are looked at now and then.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Start at zero."""
+        self._counters = (
+            Counter("recorder_audio_received_seconds", "Audio taken, of all legs.", registry=registry),
+            Counter(
+                "recorder_audio_gap_seconds",
+                "Silence put where a leg should have sent audio and did not in time.",
+                registry=registry,
+            ),
+            Counter(
+                "recorder_audio_late_seconds", "Audio dropped: it came after its block had closed.", registry=registry
+            ),
+            Counter("recorder_audio_repeated_seconds", "Audio dropped: it came again.", registry=registry),
+        )
+        self._encoder = Counter("recorder_encoder_seconds", "Time spent in MP3 and WAV encoders.", registry=registry)
+        self._render = Counter(
+            "recorder_render_seconds",
+            "Time the render threads were busy: mixing, encoding, writing the spool, sealing files.",
+            registry=registry,
+        )
+        self._threads = Gauge("recorder_render_threads", "Render threads.", registry=registry)
+        self._seen: dict[UUID, _Sums] = {}
+
+    def begin(self, recording_id: UUID, legs: Iterable[RecordedLeg]) -> None:
+        """Count a recording from here on: what it has already was counted, or came before a restart."""
+        self._seen[recording_id] = _sums(legs)
+
+    def note(self, recording_id: UUID, legs: Iterable[RecordedLeg]) -> None:
+        """Count what a live recording got since last time; one that did not `begin` counts nothing."""
+        before = self._seen.get(recording_id)
+        if before is None:
+            return
+        after = self._seen[recording_id] = _sums(legs)
+        for counter, old, new in zip(self._counters, before, after, strict=True):
+            if new > old:
+                counter.inc(new - old)
+
+    def settle(self, recording_id: UUID, legs: Iterable[RecordedLeg]) -> None:
+        """Count the rest of a recording that ended, and forget it."""
+        self.note(recording_id, legs)
+        self._seen.pop(recording_id, None)
+
+    def encoder(self, encoder: Encoder) -> Encoder:
+        """Return the encoder with a clock on it."""
+        return _ClockedEncoder(encoder, self._encoder)
+
+    def workers(self, threads: int) -> ThreadPoolExecutor:
+        """Make the render threads, with a clock on them."""
+        self._threads.set(threads)
+        return _ClockedThreads(threads, self._render)
+
+
+class _ClockedEncoder:
+    def __init__(self, encoder: Encoder, spent: Counter) -> None:
+        self._encoder = encoder
+        self._spent = spent
+
+    @property
+    def header(self) -> bytes:
+        return self._encoder.header
+
+    def encode(self, pcm: Pcm) -> bytes:
+        began_s = time.perf_counter()
+        data = self._encoder.encode(pcm)
+        self._spent.inc(time.perf_counter() - began_s)
+        return data
+
+    def finish(self) -> Finished:
+        began_s = time.perf_counter()
+        finished = self._encoder.finish()
+        self._spent.inc(time.perf_counter() - began_s)
+        return finished
+
+
+class _ClockedThreads(ThreadPoolExecutor):
+    def __init__(self, threads: int, spent: Counter) -> None:
+        super().__init__(threads, thread_name_prefix="render")
+        self._spent = spent
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        def clocked() -> T:
+            began_s = time.perf_counter()
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._spent.inc(time.perf_counter() - began_s)
+
+        return super().submit(clocked)
+
+
+def _sums(legs: Iterable[RecordedLeg]) -> _Sums:
+    received, gap, late, repeated = _NOTHING
+    for leg in legs:
+        rate = leg.sample_rate_hz
+        received += leg.frames / rate
+        gap += leg.gap_frames / rate
+        late += leg.late_frames / rate
+        repeated += leg.repeated_frames / rate
+    return received, gap, late, repeated
