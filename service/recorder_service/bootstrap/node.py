@@ -15,7 +15,7 @@ from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
 from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, Live, live_conferences, live_recordings, open_desk
+from recorder_service.bootstrap.recording import Callbacks, Desk, Live, conferences_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
     Service,
     advertised,
@@ -132,7 +132,7 @@ class Node:
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
         recordings = live_recordings(self._settings, ground, desk, finisher)
-        return desk, Live(recordings, live_conferences(self._settings, ground, desk, recordings))
+        return desk, Live(recordings, conferences_of(self._settings, ground, desk, recordings))
 
     def _ready(self, desk: Desk | None) -> tuple[Probe, ...]:
         if desk is None:

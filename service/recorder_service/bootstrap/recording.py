@@ -147,7 +147,7 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
     return recordings
 
 
-def live_conferences(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
+def conferences_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
     """Make the node's conferences, with nothing in them yet."""
     return Conferences(
         recordings=recordings,

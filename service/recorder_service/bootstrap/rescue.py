@@ -13,7 +13,7 @@ from recorder_service.bootstrap.recording import (
     NODE_ID_FILE,
     Callbacks,
     Live,
-    live_conferences,
+    conferences_of,
     live_recordings,
     open_desk,
 )
@@ -76,7 +76,7 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
         )
         recordings = live_recordings(alone, ground, desk, finisher)
         known = await ground.catalog.recordings.unfinished(node_id)
-        live = Live(recordings, live_conferences(alone, ground, desk, recordings))
+        live = Live(recordings, conferences_of(alone, ground, desk, recordings))
         await live.recover()
         live.go_on()
         await _finished(ground, recordings, len(known), progress, lost)
