@@ -60,16 +60,6 @@ def test_voicemail_ends_with_silence(bench: Bench, tmp_path: Path) -> None:
     assert "ended by silence" in run(bench, "voicemail", "line.wav", cwd=tmp_path)
 
 
-def test_conference_records_each_party_in_a_channel_of_its_own(bench: Bench, tmp_path: Path) -> None:
-    """The second party joins two seconds later and stays two seconds longer."""
-    for name, first in (("alice", 0), ("bob", 7)):
-        write_wav(tmp_path / f"{name}.wav", speech(3, first=first))
-    told = run(bench, "conference", "--name", "examples", "alice.wav", "bob.wav", cwd=tmp_path)
-    assert "alice in channel 0, bob in channel 1" in told
-    seconds = float(told.split(": ", 1)[1].split(" s,", 1)[0])
-    assert 5.0 <= seconds < 8.0, told
-
-
 async def test_monitor_goes_on_where_it_ended(bench: Bench, tmp_path: Path) -> None:
     """Two runs of two events tell four, each once."""
     async with Client(bench.server.ports.grpc) as client:
@@ -104,3 +94,14 @@ async def test_split_recording_is_handed_to_the_transcriber_by_party(bench: Benc
     assert [text.split()[1] for text in hashes] == [
         hashlib.sha256(pcm.astype("<i2").tobytes()).hexdigest() for pcm in voices.values()
     ]
+
+
+def test_conference_records_each_party_in_a_channel_of_its_own(bench: Bench, tmp_path: Path) -> None:
+    """The second party joins two seconds later and stays two seconds longer."""
+    # Last of all: the transcriber above takes an application's first split recording.
+    for name, first in (("alice", 0), ("bob", 7)):
+        write_wav(tmp_path / f"{name}.wav", speech(3, first=first))
+    told = run(bench, "conference", "--name", "examples", "alice.wav", "bob.wav", cwd=tmp_path)
+    assert "alice in channel 0, bob in channel 1" in told
+    seconds = float(told.split(": ", 1)[1].split(" s,", 1)[0])
+    assert 5.0 <= seconds < 8.0, told
