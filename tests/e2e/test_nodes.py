@@ -28,7 +28,7 @@ WAV = {"action": "record", "format": "wav"}
 PCM = speech(3)
 SCRIPT = list(pieces({"caller": (16_000, 2)}, chunk_ms=20, caller=PCM.tobytes()))
 AVAILABLE = recording_pb2.RECORDING_STATE_AVAILABLE
-LEASE_S = 1.5
+LEASE_S = 2.5
 
 
 def shared(root: Path) -> dict[str, str]:
