@@ -71,6 +71,10 @@ robustness: system-packages $(DEV) ## The long runs: kills, faults, floods; prin
 robustness-proofs: system-packages $(DEV) ## Every quick scenario, and that each finds the bugs planted for it (ten minutes)
 	$(BIN)/pytest -q tests/robustness
 
+.PHONY: bench
+bench: system-packages $(DEV) ## Cost and speed against floors and peers, 8 minutes; QUICK=1: 90 s; COMPARE=old.jsonl
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(COMPARE),--compare $(COMPARE))
+
 .PHONY: typescript
 typescript: $(DEV) $(NODE_MODULES) ## The TypeScript client: messages up to date, types, style, tests against a server
 	cd $(NODE) && npm run --silent generate:check && npm run --silent build

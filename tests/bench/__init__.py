@@ -1,1 +1,1 @@
-"""Measurements; nothing here passes or fails by itself."""
+"""What Recorder costs, and how fast it is, against floors and peers measured in the same run."""

@@ -1,15 +1,14 @@
 """How long a message takes to become durable while many calls run in real time."""
 
 import asyncio
-import re
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.harness.client import Client
-from tests.harness.files import fetch
+from tests.harness.commits import Commits
 from tests.harness.server import Server
 from tests.robustness.flat_calls import Settings, record_elsewhere
 from tests.robustness.report import Result, Scenario
@@ -20,38 +19,7 @@ _GOAL = (
 # The quick form also runs on machines that do other things.
 _LIMIT_S = {True: 0.25, False: 0.05}
 _ACK_INTERVAL_MS = 50.0
-_BUCKET = re.compile(r'^recorder_ack_latency_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 PRODUCT = ("recorder_service",)
-
-
-@dataclass(frozen=True, slots=True)
-class Commits:
-    """The server's histogram `recorder_ack_latency_seconds`: how many took at most so long, by the bound in s."""
-
-    counts: dict[float, float]
-
-    @classmethod
-    def of(cls, server: Server) -> "Commits":
-        """Read it."""
-        text = fetch(f"http://127.0.0.1:{server.ports.metrics}/metrics").body.decode()
-        return cls({float(bound): float(count) for bound, count in _BUCKET.findall(text)})
-
-    def since(self, earlier: "Commits") -> "Commits":
-        """Return what was added since."""
-        return Commits({bound: count - earlier.counts[bound] for bound, count in self.counts.items()})
-
-    @property
-    def total(self) -> float:
-        """How many in all."""
-        return max(self.counts.values())
-
-    def bound_s(self, share: float) -> float:
-        """Return the least bound that so large a share kept."""
-        return next(bound for bound, count in sorted(self.counts.items()) if count >= share * self.total)
-
-    def share_within(self, bound_s: float) -> float:
-        """Return the share that took at most so long; the bound must be one of the histogram's."""
-        return self.counts[bound_s] / self.total if self.total else 0.0
 
 
 async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result:
@@ -63,10 +31,10 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
             await asyncio.to_thread(server.start)
             async with Client(server.ports.grpc) as client:
                 tenant = await client.create_tenant(server.admin_token)
-            before, cpu_s, began_s = Commits.of(server), server.cpu_s(), time.monotonic()
+            before, cpu_s, began_s = Commits.of(server.ports.metrics), server.cpu_s(), time.monotonic()
             target = f"127.0.0.1:{server.ports.grpc}"
             figures = await record_elsewhere(Settings(target, tuple(tenant.metadata), calls, seconds))
-            commits = Commits.of(server).since(before)
+            commits = Commits.of(server.ports.metrics).since(before)
             cpu = (server.cpu_s() - cpu_s) / (time.monotonic() - began_s)
         finally:
             await asyncio.to_thread(server.close)

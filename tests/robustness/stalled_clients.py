@@ -16,9 +16,9 @@ from typing import Any
 
 import grpc
 from tests.harness.client import Client, Tenant
+from tests.harness.commits import Commits
 from tests.harness.server import Server
 from tests.robustness.flat_calls import messages, opening, raw_stream
-from tests.robustness.latency import Commits
 from tests.robustness.live_calls import LiveCalls, p99_s
 from tests.robustness.report import Result, Scenario
 
@@ -64,11 +64,11 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
                 before_bytes = most_bytes = server.rss_bytes()
                 async with _bad_ones(server, tenant, each) as told:
                     await _all_open(told, 2 * each)
-                    began_s, commits = time.monotonic(), Commits.of(server)
+                    began_s, commits = time.monotonic(), Commits.of(server.ports.metrics)
                     while time.monotonic() - began_s < seconds:
                         await asyncio.sleep(0.1)
                         most_bytes = max(most_bytes, server.rss_bytes())
-                    commits = Commits.of(server).since(commits)
+                    commits = Commits.of(server.ports.metrics).since(commits)
                     during_s = p99_s(calls.waits_s(going, began_s, time.monotonic()))
                 late = await calls.hang_up(going, 60)
                 verdict = await calls.verdict(going)

@@ -32,7 +32,7 @@ from recorder_service.errors import Reason, StartupError
 
 MAX_MESSAGE_BYTES = 256 * 1024
 _MAX_METADATA_BYTES = 16 * 1024
-_OPTIONS: Sequence[tuple[str, int]] = (
+TRANSPORT_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", 1000),
@@ -108,7 +108,7 @@ class GrpcServer:
             peers: Where other nodes find it; None where they do not.
         """
         # Without the option two servers on one port would share calls by chance.
-        options = [*_OPTIONS, ("grpc.so_reuseport", int(public.shared))]
+        options = [*TRANSPORT_OPTIONS, ("grpc.so_reuseport", int(public.shared))]
         self._server = grpc.aio.server(interceptors=[interceptor], options=options)
         self._health = HealthServicer()
         self._refusing = False

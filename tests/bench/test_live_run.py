@@ -1,0 +1,49 @@
+"""The generator against a real server and a bare receiver, in seconds."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+from tests.bench import floors, generator, live_run
+from tests.bench.load import Load
+from tests.bench.messages import Form
+from tests.bench.processes import Watch
+from tests.harness.speech import require_speech
+
+SHORT = Load(Form(100, 2.0), 3, 100.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built_generator() -> None:
+    """Skip loudly where it cannot be built; in CI that is an error."""
+    require_speech()
+    if shutil.which("go") is None and not os.environ.get("CI"):
+        pytest.skip("the load generator needs Go, which is missing here")
+    generator.build()
+
+
+@pytest.mark.slow
+def test_three_calls_are_recorded_acknowledged_and_told() -> None:
+    """Every message is acknowledged, every file finished, every webhook sent, and the cost is above nothing."""
+    run = live_run.record(replace(SHORT, calls=3), webhooks=True)
+    # Other work may make the generator late; that is not what this test is about.
+    assert [fault for fault in run.faults if "late" not in fault] == []
+    figures = run.figures
+    assert figures["calls"] == 3
+    assert 0 < figures["available_p50_ms"] <= figures["available_p99_ms"]
+    assert figures["webhook_p50_ms"] > 0
+    assert 0 < figures["ack_p50_ms"] <= 10_000
+    assert figures["durable_p99_ms"] > 0
+    assert figures["groups_per_s"] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuned", [True, False])
+def test_bare_receiver_takes_the_same_messages(*, tuned: bool) -> None:
+    """Nothing answers, and the calls end in order."""
+    with floors.receiver(tuned=tuned) as (pid, port), Watch(pid) as watch:
+        traffic = floors.send(SHORT, port)
+    assert traffic.errors == []
+    assert traffic.sent == SHORT.calls * SHORT.form.message_count
+    assert watch.usage.samples[-1].cpu_s > 0
