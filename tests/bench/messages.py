@@ -82,7 +82,8 @@ def opening(form: Form, recording_id: str) -> bytes:
     ]
     start = recorder_service_pb2.StartCall(recording_id=recording_id, legs=legs)
     start.ncco.update({"action": "record", **form.ncco})
-    interval = Duration(nanos=form.ack_interval_ms * 1_000_000)
+    interval = Duration()
+    interval.FromMilliseconds(form.ack_interval_ms)
     wanted = recorder_service_pb2.OpenCall(start=start, ack_interval=interval)
     return Request(sequence=1, open=wanted).SerializeToString()
 
