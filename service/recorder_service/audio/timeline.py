@@ -72,6 +72,7 @@ class Timeline:
         self._max_gap_frames = max_gap_frames
         self._tracks: dict[str, Track] = {}
         self._clock_frame = 0
+        self._furthest_audio_frame = 0
         self._closed_blocks = 0
         self._blocks: list[Block] = []
         self._end_frame: int | None = None
@@ -79,7 +80,7 @@ class Timeline:
     @property
     def furthest_audio_frame(self) -> int:
         """One past the last recording frame, rounded down, for which any leg sent audio."""
-        return max((t.leg_format.recording_frame(t.end_frame) for t in self._tracks.values()), default=0)
+        return self._furthest_audio_frame
 
     @property
     def furthest_frame(self) -> int:
@@ -173,6 +174,8 @@ class Timeline:
         if start_frame != track.end_frame:
             self._refuse_out_of_range(track, start_frame, now_frame)
         placement = track.place(start_frame, payload)
+        end_frame = track.end_frame * RECORDING_RATE_HZ // track.leg_format.sample_rate_hz
+        self._furthest_audio_frame = max(self._furthest_audio_frame, end_frame)
         if track.end_frame >= track.wake_frame:
             self._close_complete_blocks()
             self._arm(track)
@@ -185,7 +188,7 @@ class Timeline:
             BadInput: UNKNOWN_LEG, PARTIAL_FRAME or FRAME_OUT_OF_RANGE.
         """
         track = self._tracks.get(leg_id) or self._track(leg_id)
-        if size_bytes % track.leg_format.bytes_per_frame:
+        if size_bytes % track.frame_size:
             track.leg_format.frame_count(size_bytes)
         if start_frame != track.end_frame:
             self._refuse_out_of_range(track, start_frame, now_frame)

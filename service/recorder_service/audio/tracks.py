@@ -68,6 +68,7 @@ class Track:
     Attributes:
         leg_format: The leg's format.
         end_frame: One past the furthest leg frame placed.
+        frame_size: Bytes of one frame.
         closed_frame: Leg frame up to which blocks are closed; audio before it is late.
         wake_frame: The timeline looks for blocks to close when `end_frame` reaches this.
         live: Whether the leg holds blocks back.
@@ -78,7 +79,6 @@ class Track:
         "_block_frames",
         "_chunks",
         "_first_frame",
-        "_frame_size",
         "_frames",
         "_gap_end",
         "_gap_start",
@@ -89,6 +89,7 @@ class Track:
         "_usual",
         "closed_frame",
         "end_frame",
+        "frame_size",
         "held",
         "leg_format",
         "live",
@@ -103,7 +104,7 @@ class Track:
         self.end_frame = 0
         self.closed_frame = leg_format.leg_frame_ceil(closed_frame)
         self.wake_frame = 0
-        self._frame_size = leg_format.bytes_per_frame
+        self.frame_size = leg_format.bytes_per_frame
         self._block_frames = leg_format.leg_frame(block_frames)
         self._chunks: dict[int, list[PlacedChunk]] = {}
         self._gap_start = leg_format.leg_frame(joined_frame)
@@ -134,9 +135,9 @@ class Track:
             BadInput: PARTIAL_FRAME; nothing is kept.
         """
         size_bytes = len(payload)
-        if size_bytes % self._frame_size:
+        if size_bytes % self.frame_size:
             self.leg_format.frame_count(size_bytes)
-        frames = size_bytes // self._frame_size
+        frames = size_bytes // self.frame_size
         if start_frame < self.end_frame or start_frame < self.closed_frame:
             return self._place_disordered(start_frame, frames, payload)
         if not frames:
@@ -166,7 +167,7 @@ class Track:
         chunks = self._chunks.pop(block, None)
         if chunks is None:
             return ()
-        self._taken_frames += _size_bytes(chunks) // self._frame_size
+        self._taken_frames += _size_bytes(chunks) // self.frame_size
         return tuple(chunks)
 
     def truncate(self, end_frame: int) -> None:
@@ -175,13 +176,13 @@ class Track:
         dropped = [chunk for index in [*self._chunks] if index > block for chunk in self._chunks.pop(index)]
         chunks = self._chunks.pop(block, [])
         kept = [
-            PlacedChunk(chunk.offset, memoryview(chunk.payload)[: (limit - chunk.offset) * self._frame_size])
+            PlacedChunk(chunk.offset, memoryview(chunk.payload)[: (limit - chunk.offset) * self.frame_size])
             for chunk in chunks
             if chunk.offset < limit
         ]
         if kept:
             self._chunks[block] = kept
-        self._frames -= (_size_bytes(dropped) + _size_bytes(chunks) - _size_bytes(kept)) // self._frame_size
+        self._frames -= (_size_bytes(dropped) + _size_bytes(chunks) - _size_bytes(kept)) // self.frame_size
 
     def close_for_good(self, end_frame: int) -> None:
         """Count the gaps up to this recording frame; whatever comes now is late."""
@@ -207,7 +208,7 @@ class Track:
         late = min(frames, max(0, self.closed_frame - start_frame))
         start, end = start_frame + late, start_frame + frames
         written = 0
-        for block, offset, part in self._split(start, memoryview(payload)[late * self._frame_size :]):
+        for block, offset, part in self._split(start, memoryview(payload)[late * self.frame_size :]):
             written += self._fill(self._block(block), offset, part)
         if written:
             self._first_frame = start if self._first_frame is None else min(self._first_frame, start)
@@ -229,14 +230,14 @@ class Track:
         rest = memoryview(payload)
         while rest:
             block, offset = divmod(start_frame, self._block_frames)
-            frames = min(len(rest) // self._frame_size, self._block_frames - offset)
-            yield block, offset, rest[: frames * self._frame_size]
-            rest = rest[frames * self._frame_size :]
+            frames = min(len(rest) // self.frame_size, self._block_frames - offset)
+            yield block, offset, rest[: frames * self.frame_size]
+            rest = rest[frames * self.frame_size :]
             start_frame += frames
 
     def _fill(self, chunks: list[PlacedChunk], offset: int, payload: memoryview) -> int:
         """Insert the parts of a payload that nothing covers yet; give the number of frames inserted."""
-        size = self._frame_size
+        size = self.frame_size
         cursor, end = offset, offset + len(payload) // size
         at = bisect.bisect_right(chunks, offset, key=_offset_of)
         if at:
@@ -254,7 +255,7 @@ class Track:
         return written
 
     def _end_of(self, chunk: PlacedChunk) -> int:
-        return chunk.offset + len(chunk.payload) // self._frame_size
+        return chunk.offset + len(chunk.payload) // self.frame_size
 
 
 def _size_bytes(chunks: list[PlacedChunk]) -> int:

@@ -10,6 +10,7 @@ import enum
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from recorder_service.audio.formats import Payload
 from recorder_service.domain.event import KeyPress
@@ -37,9 +38,14 @@ class EntryKind(enum.IntEnum):
     WAIT = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A chunk of one leg, by the leg's place in the recording's list of legs."""
+class Chunk(NamedTuple):
+    """A chunk of one leg; a tuple, because one is made for every message and leg.
+
+    Attributes:
+        leg: The leg's place in the recording's list of legs.
+        start_frame: In the leg's own rate.
+        payload: Whole frames.
+    """
 
     leg: int
     start_frame: int

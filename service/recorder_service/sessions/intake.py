@@ -56,17 +56,22 @@ class Intake:
         if not 0 < len(chunks) <= MAX_CHUNKS:
             message = f"audio holds {len(chunks)} chunks; send 1 to {MAX_CHUNKS} in a message"
             raise BadInput(Reason.INVALID_MESSAGE, message, field="audio.chunks", value=len(chunks))
+        legs = self._roster.legs(feed)
         now_frame = self._clock.now_frame()
-        legs = [self._leg(feed, chunk.leg_id, "audio.chunks.leg_id") for chunk in chunks]
-        for leg, chunk in zip(legs, chunks, strict=True):
-            size_bytes = len(chunk.payload)
-            if size_bytes > MAX_CHUNK_BYTES:
-                message = f"payload has {size_bytes} bytes; send at most {MAX_CHUNK_BYTES} in a chunk"
-                raise BadInput(Reason.INVALID_FIELD, message, field="audio.chunks.payload", value=size_bytes)
-            self._check_place(leg, chunk.start_frame, size_bytes, now_frame)
-        if self._pauses.intervals or any(leg.mutes.intervals for leg in legs):
-            return self._outside_pauses(legs, chunks)
-        return [Chunk(leg.index, chunk.start_frame, chunk.payload) for leg, chunk in zip(legs, chunks, strict=True)]
+        kept: list[Chunk] = []
+        cut = bool(self._pauses)
+        try:
+            # One pass, each field read once: this is done for every message.
+            for chunk in chunks:
+                leg = legs.get(chunk.leg_id) or self._roster.find(feed, chunk.leg_id)
+                start_frame, payload = chunk.start_frame, chunk.payload
+                self._check(leg, start_frame, _size_bytes(payload), now_frame)
+                cut = cut or bool(leg.mutes)
+                kept.append(Chunk(leg.index, start_frame, payload))
+        except BadInput as error:
+            error.details["field"] = f"audio.chunks.{error.details['field']}"
+            raise
+        return self._outside_pauses(kept) if cut else kept
 
     def check_frame(self, frame: int, field: str) -> None:
         """Refuse a position in recording frames that lies before the recording or too far ahead of it.
@@ -102,13 +107,6 @@ class Intake:
             error.details["field"] = field
             raise
 
-    def _check_place(self, leg: Leg, start_frame: int, size_bytes: int, now_frame: int) -> None:
-        try:
-            self._check(leg, start_frame, size_bytes, now_frame)
-        except BadInput as error:
-            error.details["field"] = f"audio.chunks.{error.details['field']}"
-            raise
-
     def _check(self, leg: Leg, start_frame: int, size_bytes: int, now_frame: int) -> None:
         if not leg.moved or start_frame < 0:
             self._path.check(leg.track, start_frame, size_bytes, now_frame)
@@ -116,9 +114,10 @@ class Intake:
         # What a stream sent before the recording began is no fault of its sender.
         self._path.check(leg.track, max(0, leg.place(start_frame)), size_bytes, now_frame)
 
-    def _outside_pauses(self, legs: Sequence[Leg], chunks: Sequence[AudioChunk]) -> list[Chunk]:
+    def _outside_pauses(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         kept = []
-        for leg, chunk in zip(legs, chunks, strict=True):
+        for chunk in chunks:
+            leg = self._roster.stays[chunk.leg]
             place = leg.place(chunk.start_frame)
             end_frame = place + leg.format.frame_count(len(chunk.payload))
             self.dropped_frame = max(self.dropped_frame, leg.format.recording_frame(end_frame))
@@ -127,3 +126,16 @@ class Intake:
                 for at, payload in leg.mutes.keep(leg.format, start, part):
                     kept.append(Chunk(leg.index, chunk.start_frame + at - place, payload))
         return kept
+
+
+def _size_bytes(payload: bytes) -> int:
+    """Return the size of a payload.
+
+    Raises:
+        BadInput: INVALID_FIELD, it is too long.
+    """
+    size_bytes = len(payload)
+    if size_bytes > MAX_CHUNK_BYTES:
+        message = f"payload has {size_bytes} bytes; send at most {MAX_CHUNK_BYTES} in a chunk"
+        raise BadInput(Reason.INVALID_FIELD, message, field="payload", value=size_bytes)
+    return size_bytes

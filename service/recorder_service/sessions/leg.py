@@ -51,6 +51,7 @@ class Leg:
         joined_frame: Where it joined, in recording frames.
         left_frame: Where it left; None while it is there.
         mutes: When it was muted.
+        moved: Whether its positions differ from the sender's.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class Leg:
         "joined_frame",
         "left_frame",
         "leg_id",
+        "moved",
         "mutes",
         "track",
     )
@@ -94,11 +96,7 @@ class Leg:
         self.mutes = Pauses()
         self._offset_frames = offset_frames
         self._moves: list[Move] = []
-
-    @property
-    def moved(self) -> bool:
-        """Whether its positions differ from the sender's."""
-        return bool(self._offset_frames or self._moves)
+        self.moved = offset_frames != 0
 
     def place(self, media_frame: int) -> int:
         """Turn a sender's position into a leg frame of the recording; it may be negative."""
@@ -119,6 +117,7 @@ class Leg:
         if len(self._moves) > _MOVES_KEPT:
             # Audio that is so late as to come before it lies a fraction of a millisecond off.
             self._offset_frames += self._moves.pop(0).by_frames
+        self.moved = True
 
     def parts(self, media_frame: int, payload: Payload) -> list[Part]:
         """Say where a chunk goes; what lies before the recording, or is taken out by a move, is left away."""

@@ -17,6 +17,10 @@ class Pauses:
         """Start without pauses."""
         self._intervals: list[PauseInterval] = []
 
+    def __bool__(self) -> bool:
+        """Say whether there is or was any pause."""
+        return bool(self._intervals)
+
     @property
     def active(self) -> bool:
         """Whether audio is dropped now."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.entries import Chunk
+from recorder_service.sessions.leg import Leg
 from recorder_service.sessions.lost_stretches import LostStretches
 from recorder_service.sessions.media_clock import MediaClock
 from recorder_service.sessions.roster import Roster
@@ -21,20 +22,20 @@ class Placing:
 
     def place(self, chunks: Sequence[Chunk]) -> None:
         """Place the chunks of one message, which were checked."""
+        path, stays = self._path, self._roster.stays
         for chunk in chunks:
-            self._place(chunk)
-        self._clock.saw(self._path.furthest_frame)
+            leg = stays.get(chunk.leg)
+            # Damage may have taken the entry that says whose audio this is.
+            if leg is not None:
+                if self._lost.open:
+                    self._lost.heard(leg.track, leg.recording_frame(chunk.start_frame))
+                if leg.moved:
+                    self._move(leg, chunk)
+                else:
+                    path.place(leg.track, chunk.start_frame, chunk.payload)
+        self._clock.saw(path.furthest_frame)
 
-    def _place(self, chunk: Chunk) -> None:
-        leg = self._roster.stays.get(chunk.leg)
-        if leg is None:
-            # Damage took the entry that says whose audio this is.
-            return
-        if self._lost.open:
-            self._lost.heard(leg.track, leg.recording_frame(chunk.start_frame))
-        if not leg.moved:
-            self._path.place(leg.track, chunk.start_frame, chunk.payload)
-            return
+    def _move(self, leg: Leg, chunk: Chunk) -> None:
         for frame, payload in leg.taken_out(chunk.start_frame, chunk.payload):
             self._path.take_out(leg.track, frame, payload)
         for frame, payload in leg.parts(chunk.start_frame, chunk.payload):

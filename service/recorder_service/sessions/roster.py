@@ -82,6 +82,10 @@ class Roster:
             raise unknown_leg(leg_id)
         return leg
 
+    def legs(self, feed: int) -> Mapping[str, Leg]:
+        """Return the legs of a stream that are there, by id."""
+        return self.sources[feed].legs
+
     @property
     def present(self) -> list[Leg]:
         """The legs that are there."""
