@@ -16,6 +16,7 @@ from tests.bench import generator, messages
 from tests.bench.audio import VARIANTS, mixed_blocks
 from tests.bench.load import Load, Window
 from tests.bench.processes import Watch
+from tests.bench.traffic import Traffic
 
 _ROOT = Path(__file__).parents[2]
 _STOP_TIMEOUT_S = 10.0
@@ -51,20 +52,11 @@ def receive(load: Load, *, tuned: bool) -> Receipt:
     return Receipt(cpu_s / load.calls / window.seconds * 3600, cpu_s / sent * 1e6, traffic.late_ms.p99)
 
 
-def send(load: Load, port: int) -> generator.Traffic:
+def send(load: Load, port: int) -> Traffic:
     """Send a load to whoever receives on a loopback port."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         files = messages.write(load.form, load.calls, Path(directory))
-        return generator.run(
-            generator.Plan.of(
-                f"127.0.0.1:{port}",
-                {},
-                files,
-                interval_ms=load.interval_ms,
-                spacing_ms=load.spacing_ms,
-                timeout_s=load.timeout_s,
-            )
-        )
+        return generator.run(generator.Plan.of(f"127.0.0.1:{port}", {}, files, load))
 
 
 @contextmanager

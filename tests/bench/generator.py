@@ -6,17 +6,18 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from tests.bench.load import Load
 from tests.bench.messages import Files
+from tests.bench.traffic import Traffic
 
 _SOURCE = Path(__file__).parent / "loadgen"
 _BUILT = Path(__file__).parents[2] / ".cache" / "bench" / "loadgen"
 _BUILD_TIMEOUT_S = 300.0
 _OVERTIME_S = 10.0
-RECORD_CALL = "/recorder.v1.RecorderService/RecordCall"
+_SERVICE = "/recorder.v1.RecorderService/"
 
 
 class GeneratorMissing(Exception):
@@ -42,75 +43,26 @@ class Plan:
     spacing_ms: float
     timeout_s: float
     connections: int = 4
-    method: str = RECORD_CALL
+    method: str = f"{_SERVICE}RecordCall"
     ack_field: int = 2
     stopped_field: int = 4
     completed_field: int = 5
 
     @classmethod
-    def of(
-        cls, target: str, metadata: Mapping[str, str], files: Files, *, interval_ms: float, spacing_ms: float,
-        timeout_s: float,
-    ) -> "Plan":  # fmt: skip
-        """Plan to send these files."""
-        scripts = [str(path) for path in files.scripts]
-        return cls(target, dict(metadata), str(files.openings), scripts, interval_ms, spacing_ms, timeout_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Quantiles:
-    """Of durations, ms."""
-
-    p50: float
-    p99: float
-    max: float
-
-
-@dataclass(frozen=True, slots=True)
-class CallTimes:
-    """When what happened to one call, ns since the epoch; 0 is never."""
-
-    began: int
-    opened: int
-    closed: int
-    stopped: int
-    completed: int
-    ended: int
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What the generator saw.
-
-    Attributes:
-        sent: Messages of audio; `acknowledged` of them.
-        late_ms: How late the generator itself was.
-        held_ms: How long the server let a message wait before it was taken.
-        ack_ms: From sending a message to the acknowledgement that covers it.
-        cpu_s: Of the generator.
-    """
-
-    calls: tuple[CallTimes, ...]
-    sent: int
-    sent_bytes: int
-    acknowledged: int
-    late_ms: Quantiles
-    held_ms: Quantiles
-    ack_ms: Quantiles
-    cpu_s: float
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "Traffic":
-        """Read what the generator printed."""
-        quantiles = {name: Quantiles(**told[name]) for name in ("late_ms", "held_ms", "ack_ms")}
-        calls = tuple(CallTimes(**call) for call in told["calls"])
-        return cls(**{**told, **quantiles, "calls": calls})
-
-    @property
-    def errors(self) -> list[str]:
-        """Of the calls that failed."""
-        return [call.error for call in self.calls if call.error]
+    def of(cls, target: str, metadata: Mapping[str, str], files: Files, load: Load) -> "Plan":
+        """Plan to send a load's files."""
+        plan = cls(
+            target=target,
+            metadata=dict(metadata),
+            openings=str(files.openings),
+            scripts=[str(path) for path in files.scripts],
+            interval_ms=load.interval_ms,
+            spacing_ms=load.spacing_ms,
+            timeout_s=load.timeout_s,
+        )
+        if not load.form.conference:
+            return plan
+        return replace(plan, method=f"{_SERVICE}RecordConference", stopped_field=5, completed_field=6)
 
 
 def build() -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import generator, messages
 from tests.bench.load import Load, Window
 from tests.bench.processes import Watch
+from tests.bench.traffic import Traffic
 from tests.harness.client import Client, Metadata
 from tests.harness.commits import Commits
 from tests.harness.receiver import Received, Receiver
@@ -62,10 +63,8 @@ def record(load: Load, *, webhooks: bool = False, cores: Sequence[int] = (), arg
         form = _with_event_url(load.form, receiver.url) if webhooks else load.form
         files = messages.write(form, load.calls, directory)
         before = Commits.of(server.ports.metrics)
-        plan = generator.Plan.of(
-            f"127.0.0.1:{server.ports.grpc}", dict(asyncio.run(_metadata(server))), files,
-            interval_ms=load.interval_ms, spacing_ms=load.spacing_ms, timeout_s=load.timeout_s,
-        )  # fmt: skip
+        target = f"127.0.0.1:{server.ports.grpc}"
+        plan = generator.Plan.of(target, dict(asyncio.run(_metadata(server))), files, load)
         with Watch(server.pid) as watch:
             traffic = generator.run(plan)
         commits = Commits.of(server.ports.metrics).since(before)
@@ -89,7 +88,7 @@ def _pin(pid: int, cores: Sequence[int]) -> None:
 
 
 def _judged(
-    load: Load, traffic: generator.Traffic, watch: Watch, commits: Commits, figures: Figures, webhook_ms: list[float]
+    load: Load, traffic: Traffic, watch: Watch, commits: Commits, figures: Figures, webhook_ms: list[float]
 ) -> Run:
     window = Window.steady(traffic, load)
     run_s = (max(call.ended for call in traffic.calls) - min(call.began for call in traffic.calls)) / 1e9
@@ -106,7 +105,7 @@ def _live(load: Load) -> float:
     return min(load.calls, load.call_s * 1000 / load.spacing_ms) if load.spacing_ms else load.calls
 
 
-def _cost(load: Load, traffic: generator.Traffic, watch: Watch, window: Window) -> Figures:
+def _cost(load: Load, traffic: Traffic, watch: Watch, window: Window) -> Figures:
     """Say what the calls cost; of a load that is not paced there is only the whole."""
     first_ns, last_ns = min(call.began for call in traffic.calls), max(call.ended for call in traffic.calls)
     whole_s = watch.usage.cpu_s(first_ns, last_ns)
@@ -141,7 +140,7 @@ def _growth(watch: Watch, first_ns: int, last_ns: int) -> Figures:
     return {"rss_mb": round(late / 1e6, 1), "rss_growth_mb": round((late - early) / 1e6, 1)}
 
 
-def _latency(load: Load, traffic: generator.Traffic, commits: Commits, window: Window) -> Figures:
+def _latency(load: Load, traffic: Traffic, commits: Commits, window: Window) -> Figures:
     ended = ((call.completed, call.closed or call.stopped) for call in traffic.calls if call.completed)
     if load.churns:
         # While as many calls live as are meant to.
@@ -169,7 +168,7 @@ def _quantiles(name: str, values_ms: Sequence[float]) -> Figures:
     return {f"{name}_p50_ms": round(cuts[49], 1), f"{name}_p99_ms": round(cuts[98], 1)}
 
 
-def _faults(load: Load, traffic: generator.Traffic) -> tuple[str, ...]:
+def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
     faults = []
     if not load.kept_pace(traffic):
         faults.append(f"the generator was late: p99 {traffic.late_ms.p99:g} ms")
@@ -184,7 +183,7 @@ def _faults(load: Load, traffic: generator.Traffic) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def _webhook_ms(files: messages.Files, traffic: generator.Traffic, arrived: Sequence[Received]) -> list[float]:
+def _webhook_ms(files: messages.Files, traffic: Traffic, arrived: Sequence[Received]) -> list[float]:
     """Return how long after each hang-up its webhook came."""
     epoch_s = time.time() - time.monotonic()
     hung_up_s = {

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from tests.bench.generator import Traffic
 from tests.bench.messages import Form
+from tests.bench.traffic import Traffic
 
 _SETTLE_S = 2.5
 _FINISHING_S = 60.0

@@ -11,11 +11,13 @@ import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from tests.bench.audio import VARIANTS, looped
 from tests.harness.client import leg as leg_message
+from tests.harness.conference import participant
 
 from recorder.v1 import media_pb2, recorder_service_pb2, recording_pb2
 from recorder_service.audio.formats import Encoding, LegFormat
 
 Request = recorder_service_pb2.RecordCallRequest
+ConferenceRequest = recorder_service_pb2.RecordConferenceRequest
 
 _ROLES = (recording_pb2.LEG_ROLE_CALLER, recording_pb2.LEG_ROLE_CALLEE)
 _NAMES = ("caller", "callee")
@@ -33,7 +35,8 @@ class Form:
         message_ms: Audio in one message, of all legs.
         seconds: Of voices in a call.
         silence_s: Of silence after them.
-        legs: 1 or 2.
+        legs: 1 or 2; more in a conference.
+        conference: Send a conference's stream with all its legs.
         ncco: Keys of the record action beside its name.
         ack_interval_ms: As asked for in `open`.
     """
@@ -46,11 +49,17 @@ class Form:
     sample_rate_hz: int = 16_000
     ncco: Mapping[str, Any] = field(default_factory=dict)
     ack_interval_ms: int = 500
+    conference: bool = False
 
     @property
     def message_count(self) -> int:
         """Messages of audio in a call."""
         return round((self.seconds + self.silence_s) * 1000 / self.message_ms)
+
+    @property
+    def leg_names(self) -> tuple[str, ...]:
+        """The legs."""
+        return tuple(f"leg-{number}" for number in range(self.legs)) if self.conference else _NAMES[: self.legs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +84,36 @@ def write(form: Form, calls: int, directory: Path) -> Files:
 
 
 def opening(form: Form, recording_id: str) -> bytes:
-    """Return the first message of a call."""
+    """Return the first message of a call, or of a conference, whose stream's id this then is."""
+    if form.conference:
+        return _joining(form, recording_id)
     legs = [
         leg_message(name, role, _ENCODINGS[form.encoding], form.sample_rate_hz)
-        for name, role in zip(_NAMES[: form.legs], _ROLES, strict=False)
+        for name, role in zip(form.leg_names, _ROLES, strict=False)
     ]
     start = recorder_service_pb2.StartCall(recording_id=recording_id, legs=legs)
     start.ncco.update({"action": "record", **form.ncco})
+    wanted = recorder_service_pb2.OpenCall(start=start, ack_interval=_interval(form))
+    return Request(sequence=1, open=wanted).SerializeToString()
+
+
+def _joining(form: Form, stream_id: str) -> bytes:
+    legs = [participant(name, _ENCODINGS[form.encoding], form.sample_rate_hz) for name in form.leg_names]
+    join = recorder_service_pb2.JoinConference(stream_id=stream_id, name=f"bench {stream_id}", legs=legs)
+    join.ncco.update({"action": "record", **form.ncco})
+    wanted = recorder_service_pb2.OpenConference(join=join, ack_interval=_interval(form))
+    return ConferenceRequest(sequence=1, open=wanted).SerializeToString()
+
+
+def _interval(form: Form) -> Duration:
     interval = Duration()
     interval.FromMilliseconds(form.ack_interval_ms)
-    wanted = recorder_service_pb2.OpenCall(start=start, ack_interval=interval)
-    return Request(sequence=1, open=wanted).SerializeToString()
+    return interval
 
 
 def script(form: Form, variant: int) -> Iterable[bytes]:
     """Yield the messages after the first: audio, and the one that hangs up."""
+    kind: Any = ConferenceRequest if form.conference else Request
     payloads = [_payload(form, variant, leg) for leg in range(form.legs)]
     frames = form.sample_rate_hz * form.message_ms // 1000
     step = frames * form.encoding.bytes_per_frame
@@ -98,10 +122,11 @@ def script(form: Form, variant: int) -> Iterable[bytes]:
             media_pb2.AudioChunk(
                 leg_id=name, start_frame=index * frames, payload=data[index * step : (index + 1) * step]
             )
-            for name, data in zip(_NAMES, payloads, strict=False)
+            for name, data in zip(form.leg_names, payloads, strict=True)
         ]
-        yield Request(sequence=index + 2, audio=media_pb2.Audio(chunks=chunks)).SerializeToString()
-    yield Request(sequence=form.message_count + 2, close=media_pb2.Close()).SerializeToString()
+        yield kind(sequence=index + 2, audio=media_pb2.Audio(chunks=chunks)).SerializeToString()
+    last: Any = recorder_service_pb2.CloseConference() if form.conference else media_pb2.Close()
+    yield kind(sequence=form.message_count + 2, close=last).SerializeToString()
 
 
 def _payload(form: Form, variant: int, leg: int) -> bytes:

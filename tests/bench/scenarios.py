@@ -55,6 +55,7 @@ class Scenarios:
         for calls, message_ms in ((350, 100), (180, 20)):
             name = f"one_core_{message_ms}ms_{calls}"
             yield Scenario(name, partial(self._one_core, name, Form(message_ms, 0), calls))
+        yield Scenario("conference_of_6", self._conference)
         yield Scenario("hang_up_100_live", self._hang_up)
         yield Scenario("short_calls", self._short_calls, quick=True)
         yield Scenario("voicemail", self._voicemail)
@@ -100,6 +101,11 @@ class Scenarios:
         """Begin and end ten calls of 3 s a second."""
         run = live_run.record(Load(Form(100, 3.0), 60 if self._quick else 150, 100.0), webhooks=True)
         return Result("short_calls", run.figures, run.faults)
+
+    def _conference(self) -> Result:
+        """Record ten conferences of six, each on one stream, who all talk."""
+        run = live_run.record(self._pace.load(Form(100, 0, legs=6, conference=True), 10))
+        return Result("conference_of_6", run.figures, run.faults)
 
     def _voicemail(self) -> Result:
         """Record one voice until it has been silent for 3 s."""

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from tests.bench.audio import mixed_blocks
-from tests.bench.generator import CallTimes, Quantiles, Traffic
 from tests.bench.load import Load, Window
 from tests.bench.messages import Form, Request, opening, script
 from tests.bench.processes import Sample, Usage
+from tests.bench.traffic import CallTimes, Quantiles, Traffic
 from tests.harness.commits import Commits
 
 SECOND_NS = 1_000_000_000
