@@ -102,7 +102,11 @@ def end_of_stream_is_a_hang_up() -> None:
 
 def dead_lines_are_kept() -> None:
     """Do not ask clients whether they live."""
-    plant(server, "TRANSPORT_OPTIONS", tuple(option for option in server.TRANSPORT_OPTIONS if "keepalive" not in option[0]))
+    plant(
+        server,
+        "TRANSPORT_OPTIONS",
+        tuple(option for option in server.TRANSPORT_OPTIONS if "keepalive" not in option[0]),
+    )
 
 
 def everything_received_is_kept_decoded() -> None:
