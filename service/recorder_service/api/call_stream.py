@@ -51,10 +51,8 @@ class CallStream(RecordingStream[Request, Response, recorder_service_pb2.OpenCal
         return Response(opened=opened)
 
     async def take(self, source: LiveRecording, request: Request) -> None:
-        """Do what a request asks for."""
+        """Do what a request asks for that is not audio."""
         match request.WhichOneof("payload"):
-            case "audio":
-                source.receive_audio(request.sequence, request.audio.chunks)
             case "dtmf":
                 press = key_press(request.dtmf)
                 frame = source.recording_frame(press.leg_id, press.frame)

@@ -49,11 +49,9 @@ class ConferenceStream(RecordingStream[Request, ConferenceResponse, recorder_ser
         return ConferenceResponse(opened=opened)
 
     async def take(self, source: Source, request: Request) -> None:
-        """Do what a request asks for."""
+        """Do what a request asks for that is not audio."""
         sequence = request.sequence
         match request.WhichOneof("payload"):
-            case "audio":
-                source.receive_audio(sequence, request.audio.chunks)
             case "dtmf":
                 source.receive_key(sequence, request.dtmf.leg_id, key_press(request.dtmf))
             case "join_leg":

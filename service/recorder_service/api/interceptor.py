@@ -278,8 +278,12 @@ def _parsed(parse: Parse, data: bytes) -> Any:
     try:
         return parse(data)
     except DecodeError:
-        message = "the bytes are not a message of this method: use stubs generated from recorder.v1"
-        raise BadInput(Reason.INVALID_MESSAGE, message, field="", value=f"{len(data)} bytes") from None
+        raise _unreadable(data) from None
+
+
+def _unreadable(data: bytes) -> BadInput:
+    message = "the bytes are not a message of this method: use stubs generated from recorder.v1"
+    return BadInput(Reason.INVALID_MESSAGE, message, field="", value=f"{len(data)} bytes")
 
 
 async def _drop(requests: AsyncIterator[bytes]) -> None:
@@ -295,6 +299,7 @@ class _ParsedStream:
 
     def __init__(self, parse: Parse, raw: AsyncIterator[bytes]) -> None:
         self._parse = parse
+        self._next = raw.__anext__
         self.raw = raw
         self.last: bytes | None = None
 
@@ -302,8 +307,11 @@ class _ParsedStream:
         return self
 
     async def __anext__(self) -> Any:
-        self.last = await anext(self.raw)
-        return _parsed(self._parse, self.last)
+        data = self.last = await self._next()
+        try:
+            return self._parse(data)
+        except DecodeError:
+            raise _unreadable(data) from None
 
 
 def _serializer(write: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:

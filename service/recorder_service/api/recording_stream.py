@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -11,6 +11,7 @@ from recorder.v1 import media_pb2
 from recorder_service.api.requests import timedelta_of
 from recorder_service.domain.event import KeyPress
 from recorder_service.errors import BadInput, Conflict, Reason
+from recorder_service.sessions.intake import AudioChunk
 from recorder_service.sessions.key_presses import DIGITS
 from recorder_service.sessions.notices import Outlet
 
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     async def room(self) -> None:
         """Wait until the sender may go on."""
+
+    def receive_audio(self, sequence: int, chunks: Sequence[AudioChunk]) -> None:
+        """Take the audio of one message."""
 
     def attach(self, outlet: Outlet, ack_interval_s: float) -> None:
         """Take the way back."""
@@ -102,7 +106,7 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
 
     @abstractmethod
     async def take(self, source: SourceT, request: RequestT) -> None:
-        """Do what a request asks for."""
+        """Do what a request asks for that is not audio."""
 
     async def _opening(self, requests: AsyncIterator[RequestT]) -> tuple[OpeningT, int]:
         try:
@@ -137,9 +141,14 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
 
     async def _read(self, source: SourceT, requests: AsyncIterator[RequestT]) -> None:
         async for request in requests:
-            await self.take(source, request)
-            if request.HasField("close"):
-                return
+            kind = request.WhichOneof("payload")
+            if kind == "audio":
+                # Nearly every message: not even a coroutine is made for it.
+                source.receive_audio(request.sequence, request.audio.chunks)
+            else:
+                await self.take(source, request)
+                if kind == "close":
+                    return
             if source.congested:
                 await source.room()
         if not source.over:
