@@ -1,5 +1,6 @@
 """`recorder serve`: run a node, or several behind one port."""
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -56,9 +57,13 @@ def serve(
     from recorder_service.errors import RecorderError
 
     try:
+        # Importing makes no garbage. What it makes lives as long as the process: no collection need look at it again.
+        gc.disable()
         from recorder_service.bootstrap import serve as serve_node
         from recorder_service.config import load_settings
 
+        gc.freeze()
+        gc.enable()
         serve_node(
             load_settings(
                 config=config,
