@@ -22,6 +22,7 @@ from tests.harness.server import Server
 
 Figures = dict[str, float]
 _WEBHOOK_TIMEOUT_S = 20.0
+_BEHIND_MS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,9 @@ def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
     faults = []
     if not load.kept_pace(traffic):
         faults.append(f"the generator was late: p99 {traffic.late_ms.p99:g} ms")
+    if load.real_time and traffic.ack_ms.p99 > load.form.ack_interval_ms + _BEHIND_MS:
+        # Its processor time is then that of fewer messages than were sent.
+        faults.append(f"the server fell behind: acknowledgements p99 {traffic.ack_ms.p99:g} ms")
     if traffic.errors:
         faults.append(f"{len(traffic.errors)} calls failed: {traffic.errors[0]}")
     completed = sum(call.completed > 0 for call in traffic.calls)
