@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -19,35 +17,13 @@ from recorder_service.catalog_place import catalog_place
 from recorder_service.config import Settings, s3_settings
 from recorder_service.errors import Reason, StartupError
 from recorder_service.metrics.node import Metrics
-from recorder_service.metrics.storage import MeteredStore
+from recorder_service.metrics.storage import FileStore, MeteredStore
 from recorder_service.sessions.background import BackgroundTasks
 from recorder_service.storage.directory import DirectoryStore
 from recorder_service.tracing.loading import load_tracing
 from recorder_service.tracing.spans import Tracing
 
 log = structlog.get_logger(__name__)
-
-
-class FileStore(Protocol):
-    """Keeps finished files: a directory or S3."""
-
-    async def check(self) -> None:
-        """Make sure that files can be kept."""
-
-    async def store(self, key: str, source: Path, *, size_bytes: int, sha256: str) -> None:
-        """Keep a file."""
-
-    async def verify(self, key: str, *, size_bytes: int, sha256: str) -> None:
-        """Make sure that what is kept is what was meant."""
-
-    async def open(self, key: str, *, offset: int, length: int) -> AsyncGenerator[bytes, None]:
-        """Give a part of a file."""
-
-    async def delete(self, key: str) -> None:
-        """Remove a file."""
-
-    async def aclose(self) -> None:
-        """Let go of threads and connections."""
 
 
 @dataclass(frozen=True, slots=True)
