@@ -151,7 +151,14 @@ class Settings(BaseSettings):
     )
     disk_hard_mib: int = Field(2048, ge=0, description="Hard mark on large disks: at most this much, MiB.")
     drain_grace_s: float = Field(30, ge=0, description="How long a stopping server lets calls go on, s.")
-    render_threads: int = Field(2, ge=1, description="Threads that mix and encode.")
+    render_processes: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Processes that mix and encode; with 0 the render threads do it in the service itself, which takes "
+        "less memory, but more CPU, and calls are received less promptly.",
+    )
+    render_threads: int = Field(2, ge=1, description="Threads that mix and encode, or wait for the processes that do.")
 
     mp3_bitrate_kbps: Bitrate = Field(32, description="Bit rate of mono MP3 files, kbit/s.")
     mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")

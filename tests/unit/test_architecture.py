@@ -30,6 +30,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "catalog": BASE | {"domain"},
     # The journal's and the catalog's values are imported, never what does their work.
     "sessions": BASE | {"domain", "audio", "journal", "persistence"},
+    "rendering": BASE | {"audio"},
     "finishing": BASE | {"domain", "audio", "sessions", "catalog", "persistence"},
     "api": BASE | {"domain", "audio", "sessions", "catalog", "access", "error_table"},
     "http": BASE | {"domain", "error_table"},
@@ -56,6 +57,8 @@ FORBIDDEN_LIBRARIES = {
     "audio": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "asyncio", "socket", "structlog"},
     "journal": {"grpc", "google", "recorder", "sqlalchemy", "numpy", "starlette"},
     "sessions": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "numpy"},
+    # A render process has nothing to do with the world, and loads little.
+    "rendering": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "numpy", "structlog", "pydantic"},
     "finishing": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "numpy"},
     "catalog": {"grpc", "google", "recorder", "starlette", "numpy"},
     "storage": {"grpc", "google", "recorder", "sqlalchemy", "starlette", "numpy"},

@@ -28,7 +28,6 @@ class Source(Protocol):
     def next_sequence(self) -> int:
         """The request that is due."""
 
-    @property
     def congested(self) -> bool:
         """Whether the sender should wait in `room`."""
 
@@ -149,7 +148,7 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
                 await self.take(source, request)
                 if kind == "close":
                     return
-            if source.congested:
+            if source.congested():
                 await source.room()
         if not source.over:
             # A lost client looks the same from here (grpc.aio); then nobody hears this.

@@ -135,14 +135,14 @@ def assemble(chunks: Sequence[PlacedChunk], leg_format: LegFormat, frames: int) 
         # Chunks do not overlap: when they are as long as the block, they fill it.
         return leg_format.decode(b"".join(map(_payload_of, chunks)))
     pcm = np.zeros(frames, dtype=np.int16)
-    for offset, payloads in _runs(chunks, leg_format.bytes_per_frame):
+    for offset, payloads in runs(chunks, leg_format.bytes_per_frame):
         run = leg_format.decode(b"".join(payloads))
         pcm[offset : offset + len(run)] = run
     return pcm
 
 
-def _runs(chunks: Sequence[PlacedChunk], bytes_per_frame: int) -> list[tuple[int, list[Payload]]]:
-    """Group chunks that follow each other without a gap."""
+def runs(chunks: Sequence[PlacedChunk], bytes_per_frame: int) -> list[tuple[int, list[Payload]]]:
+    """Group chunks of a block that follow each other without a gap: where each group begins, and its payloads."""
     runs: list[tuple[int, list[Payload]]] = []
     next_offset = -1
     for offset, payload in chunks:

@@ -41,6 +41,7 @@ from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
 from recorder_service.metrics.looks import keep_looking
 from recorder_service.probes import AdmissionProbe, JournalProbe, StandingProbe
+from recorder_service.rendering.pool import RenderProcesses
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.dispatcher import WebhookDispatcher
 from recorder_service.webhooks.record_events import RecordEvents
@@ -128,6 +129,8 @@ class Node:
 
         desk = await open_desk(self._settings, ground, stack, Callbacks(self._journal_changed, fenced))
         self._spawn(stack, desk.lease.run(), "lease")
+        if desk.processes is not None:
+            self._spawn(stack, self._watch_rendering(desk.processes), "rendering")
         finisher = Finisher(
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
@@ -225,6 +228,13 @@ class Node:
 
     def _lease_lost(self) -> None:
         self._fenced = True
+        self._stop.set()
+
+    async def _watch_rendering(self, processes: RenderProcesses) -> None:
+        """End the node when a render process has ended: the next start makes from the journal what was in it."""
+        await processes.lost()
+        log.error("render_process_ended", fix="look for the system's out-of-memory killer, then start again")
+        self._failed = True
         self._stop.set()
 
     def _journal_changed(self, state: JournalState) -> None:

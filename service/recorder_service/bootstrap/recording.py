@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from recorder_service.audio.rendition import Rendition
 from recorder_service.bootstrap.ground import Ground
 from recorder_service.catalog.nodes import check_claim
 from recorder_service.catalog.recordings import Recordings
@@ -26,6 +27,7 @@ from recorder_service.journal.journal import Journal
 from recorder_service.journal.segments import write_durably
 from recorder_service.journal.settings import JournalSettings
 from recorder_service.journal.writer import JournalState
+from recorder_service.rendering.pool import RenderProcesses
 from recorder_service.sessions.admission import Admission
 from recorder_service.sessions.conferences import Conferences
 from recorder_service.sessions.live_recordings import LiveRecordings
@@ -51,6 +53,7 @@ class Desk:
 
     Attributes:
         recordings: The catalog's, as the owner of what this node records may write them.
+        processes: Where audio is rendered; None if that is done here.
     """
 
     journal: Journal
@@ -60,6 +63,7 @@ class Desk:
     brake: Brake
     workers: ThreadPoolExecutor = field(repr=False)
     admission: Admission = field(repr=False)
+    processes: RenderProcesses | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,17 @@ async def open_desk(
     nodes = ground.catalog.nodes
     lease = Lease(nodes, taken.claim, settings.lease_s, taken_s=taken.asked_s, on_fenced=callbacks.on_fenced)
     stack.push_async_callback(lease.leave)
-    workers = ground.metrics.audio.workers(settings.render_threads)
+    processes = None
+    if settings.render_processes:
+        processes = await RenderProcesses.start(settings.render_processes)
+        stack.push_async_callback(processes.close)
+    workers = ground.metrics.audio.workers(max(settings.render_threads, settings.render_processes))
     stack.callback(workers.shutdown, wait=False, cancel_futures=True)
     disk = DiskWatch(ground.node_dir, _disk_marks(settings))
     await disk.look()
     owned = ground.catalog.recordings.guarded(partial(_guard, lease))
     admission = Admission(settings.max_live_recordings, partial(_no_room, disk, journal, lease))
-    return Desk(journal, lease, disk, owned, Brake(), workers, admission)
+    return Desk(journal, lease, disk, owned, Brake(), workers, admission, processes)
 
 
 def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Finisher) -> LiveRecordings:
@@ -133,7 +141,12 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
         catalog=desk.recordings,
         journal=desk.journal,
         finisher=finisher,
-        factory=PathFactory(spool, max_recording_s=settings.max_recording_s, clocked=ground.metrics.audio.encoder),
+        factory=PathFactory(
+            spool,
+            max_recording_s=settings.max_recording_s,
+            render=Rendition if desk.processes is None else desk.processes.begin,
+            on_encoded=ground.metrics.audio.encoded,
+        ),
         workers=desk.workers,
         background=ground.background,
         admission=desk.admission,

@@ -9,6 +9,8 @@ import typer
 from recorder_service.cli.failures import CommandFailed
 from recorder_service.cli.session import session_of
 
+_GC_THRESHOLDS = (50_000, 50, 100)
+
 
 def serve(
     context: typer.Context,
@@ -63,6 +65,8 @@ def serve(
         from recorder_service.config import load_settings
 
         gc.freeze()
+        # A message of audio leaves a handful of tuples that live for a second: that is no reason to search for garbage.
+        gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
         serve_node(
             load_settings(

@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from recorder_service.audio.finished import Finished
-from recorder_service.audio.formats import Pcm
 from recorder_service.domain.recording import RecordedLeg
 
 P = ParamSpec("P")
@@ -18,20 +16,6 @@ T = TypeVar("T")
 # In this order: received, missing, late, repeated.
 _Sums = tuple[float, float, float, float]
 _NOTHING: _Sums = (0.0, 0.0, 0.0, 0.0)
-
-
-class Encoder(Protocol):
-    """Turns samples into the bytes of a file."""
-
-    @property
-    def header(self) -> bytes:
-        """First bytes of the file."""
-
-    def encode(self, pcm: Pcm) -> bytes:
-        """Return the next bytes."""
-
-    def finish(self) -> Finished:
-        """Return the last bytes and the true header."""
 
 
 class AudioMetrics:
@@ -57,7 +41,7 @@ class AudioMetrics:
         self._encoder = Counter("recorder_encoder_seconds", "Time spent in MP3 and WAV encoders.", registry=registry)
         self._render = Counter(
             "recorder_render_seconds",
-            "Time the render threads were busy: mixing, encoding, writing the spool, sealing files.",
+            "Time the render threads were busy: having audio mixed and encoded, writing the spool, sealing files.",
             registry=registry,
         )
         self._threads = Gauge("recorder_render_threads", "Render threads.", registry=registry)
@@ -82,36 +66,14 @@ class AudioMetrics:
         self.note(recording_id, legs)
         self._seen.pop(recording_id, None)
 
-    def encoder(self, encoder: Encoder) -> Encoder:
-        """Return the encoder with a clock on it."""
-        return _ClockedEncoder(encoder, self._encoder)
+    def encoded(self, spent_s: float) -> None:
+        """Count time spent in an encoder."""
+        self._encoder.inc(spent_s)
 
     def workers(self, threads: int) -> ThreadPoolExecutor:
         """Make the render threads, with a clock on them."""
         self._threads.set(threads)
         return _ClockedThreads(threads, self._render)
-
-
-class _ClockedEncoder:
-    def __init__(self, encoder: Encoder, spent: Counter) -> None:
-        self._encoder = encoder
-        self._spent = spent
-
-    @property
-    def header(self) -> bytes:
-        return self._encoder.header
-
-    def encode(self, pcm: Pcm) -> bytes:
-        began_s = time.perf_counter()
-        data = self._encoder.encode(pcm)
-        self._spent.inc(time.perf_counter() - began_s)
-        return data
-
-    def finish(self) -> Finished:
-        began_s = time.perf_counter()
-        finished = self._encoder.finish()
-        self._spent.inc(time.perf_counter() - began_s)
-        return finished
 
 
 class _ClockedThreads(ThreadPoolExecutor):

@@ -1,42 +1,38 @@
 """The way of one recording's audio: timeline -> renderer -> encoder -> spool.
 
-The event loop places chunks and collects steps; a worker thread runs the steps, one batch at a time, in order. What
+The event loop places chunks and collects steps; a worker thread has them rendered, one batch at a time, in order. What
 ends up in the file depends on the order of the steps only, never on when a worker had time: replaying the journal
 gives the same bytes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from recorder_service.audio.finished import Finished
-from recorder_service.audio.formats import LegFormat, Payload, Pcm
-from recorder_service.audio.rendering import Rendered, Renderer
+from recorder_service.audio.formats import Payload
+from recorder_service.audio.rendition import Progress
 from recorder_service.audio.slips import Slip
-from recorder_service.audio.timeline import Block, Timeline
+from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step, TakeOut
+from recorder_service.audio.timeline import Timeline
 from recorder_service.audio.tracks import LegStatistics
 
 
-class Encoder(Protocol):
-    """Turns samples into the bytes of a file."""
+class Rendering(Protocol):
+    """Turns steps into the bytes of a file, here or elsewhere."""
 
     @property
-    def header(self) -> bytes:
-        """First bytes of the file, until the finished header takes their place."""
+    def progress(self) -> Progress:
+        """How far it has come."""
 
-    def encode(self, pcm: Pcm) -> bytes:
-        """Return the next bytes (int16, shape (channels, frames), 16 kHz)."""
+    def take(self, steps: Sequence[Step], write: Callable[[bytes], None]) -> Progress:
+        """Do the next steps and write what they make ready. Blocks."""
 
-    def finish(self) -> Finished:
-        """Return the last bytes and the true header."""
+    def finish(self, end_frame: int, write: Callable[[bytes], None]) -> tuple[Finished, Progress]:
+        """Write everything up to the end and return what the file still lacks. Blocks."""
 
-
-class Gate(Protocol):
-    """Judges silence."""
-
-    def hold(self, frame: int) -> None:
-        """Count silence from this recording frame on at the earliest."""
+    def release(self) -> None:
+        """Give it up: nothing is asked of it any more."""
 
 
 class SpooledFile(Protocol):
@@ -79,50 +75,6 @@ class Spool(Protocol):
 _ALWAYS_FRAME = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class _CutBegin:
-    frame: int
-
-
-@dataclass(frozen=True, slots=True)
-class _CutEnd:
-    frame: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Hold:
-    frame: int
-
-
-@dataclass(frozen=True, slots=True)
-class PathLeg:
-    """A leg, or one stay of a leg, and the channels of the file it is mixed into.
-
-    Attributes:
-        leg_id: The name of its track: no two stays share one.
-    """
-
-    leg_id: str
-    format: LegFormat
-    channels: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Slip:
-    leg_id: str
-    slip: Slip
-
-
-@dataclass(frozen=True, slots=True)
-class _TakeOut:
-    leg_id: str
-    frame: int
-    payload: Payload
-
-
-Step = Block | PathLeg | _CutBegin | _CutEnd | _Hold | _Slip | _TakeOut
-
-
 class AudioPath:
     """Joins the parts for one recording.
 
@@ -133,25 +85,31 @@ class AudioPath:
         self,
         *,
         timeline: Timeline,
-        renderer: Renderer,
-        encoder: Encoder,
+        rendering: Rendering,
         spool: Spool,
         legs: Sequence[PathLeg],
-        gate: Gate | None = None,
+        on_encoded: Callable[[float], None] = lambda _spent_s: None,
     ) -> None:
-        """Start at frame 0; nothing is written before the first `run`."""
+        """Start at frame 0; nothing is written before the first `run`.
+
+        Args:
+            timeline: Where chunks are placed.
+            rendering: What becomes of its blocks.
+            spool: Where the file is built.
+            legs: Those that are there from the beginning.
+            on_encoded: Called by the worker with the time spent in the encoder, s.
+        """
         self._legs: dict[str, PathLeg] = {}
         self.spool = spool
         self._timeline = timeline
-        self._renderer = renderer
-        self._encoder = encoder
-        self._gate = gate
+        self._rendering = rendering
+        self._progress = rendering.progress
+        self._on_encoded = on_encoded
         self._steps: list[Step] = []
-        self._begun = False
         for leg in legs:
             self._legs[leg.leg_id] = leg
+            self._steps.append(leg)
             timeline.add_leg(leg.leg_id, leg.format, joined_frame=0)
-            renderer.add_leg(leg.leg_id, leg.format, leg.channels)
 
     @property
     def legs(self) -> Mapping[str, PathLeg]:
@@ -182,7 +140,17 @@ class AudioPath:
     @property
     def ended_frame(self) -> int | None:
         """Where the renderer ended by its own rules (silence, time-out) or by `complete`; None while it goes on."""
-        return self._renderer.end_frame if self._renderer.ended else None
+        return self._progress.end_frame if self._progress.ended else None
+
+    @property
+    def stop_frame(self) -> int | None:
+        """Where silence ended the recording; None while it has not."""
+        return self._progress.silent_frame
+
+    @property
+    def deadline_frame(self) -> int | None:
+        """Where silence will end the recording if nobody speaks before; None without that rule."""
+        return self._progress.silence_deadline_frame
 
     @property
     def statistics(self) -> dict[str, LegStatistics]:
@@ -226,11 +194,11 @@ class AudioPath:
 
     def slip(self, leg_id: str, frame: int, by_frames: int) -> None:
         """Smooth the place at which a leg is moved, both in leg frames."""
-        self._steps.append(_Slip(leg_id, Slip(frame, by_frames)))
+        self._steps.append(SlipLeg(leg_id, Slip(frame, by_frames)))
 
     def take_out(self, leg_id: str, frame: int, payload: Payload) -> None:
         """Note what a slip at a leg frame left no room for."""
-        self._steps.append(_TakeOut(leg_id, frame, payload))
+        self._steps.append(TakeOut(leg_id, frame, payload))
 
     def advance(self, frame: int) -> None:
         """Note that media time reached a recording frame and will not wait for audio before it."""
@@ -239,16 +207,16 @@ class AudioPath:
 
     def begin_cut(self, frame: int) -> None:
         """Leave out everything from a recording frame on."""
-        self._steps.append(_CutBegin(frame))
+        self._steps.append(CutBegin(frame))
 
     def end_cut(self, frame: int) -> None:
         """Keep everything from a recording frame on again."""
-        self._steps.append(_CutEnd(frame))
+        self._steps.append(CutEnd(frame))
 
     def hold_silence(self, frame: int) -> None:
         """Count silence from a recording frame on at the earliest."""
-        if self._gate is not None:
-            self._steps.append(_Hold(frame))
+        if self.deadline_frame is not None:
+            self._steps.append(Hold(frame))
 
     def closing_frame(self, frame: int) -> int:
         """Return to what `advance` has to be told so that everything before a recording frame is rendered."""
@@ -269,22 +237,7 @@ class AudioPath:
         Raises:
             OSError: The spool cannot be written.
         """
-        if not self._begun:
-            self.spool.append(self._encoder.header)
-            self._begun = True
-        for step in steps:
-            match step:
-                case _CutBegin(frame):
-                    self._renderer.begin_cut(frame)
-                case _CutEnd(frame):
-                    self._renderer.end_cut(frame)
-                case _Hold(frame):
-                    if self._gate is not None:
-                        self._gate.hold(frame)
-                case Block():
-                    self._write(self._renderer.render(step))
-                case _:
-                    self._prepare(step)
+        self._came_to(self._rendering.take(steps, self.spool.append))
 
     def complete(self, end_frame: int) -> Finished:
         """Render up to the end and return what the file still lacks.
@@ -292,9 +245,9 @@ class AudioPath:
         Raises:
             OSError: The spool cannot be written.
         """
-        self.run(())
-        self._write(self._renderer.finish(end_frame))
-        return self._encoder.finish()
+        finished, progress = self._rendering.finish(end_frame, self.spool.append)
+        self._came_to(progress)
+        return finished
 
     def seal(self, finished: Finished) -> SpooledFile | None:
         """Make the file durable and return it; None, and no file, where no audio was received. Blocks.
@@ -305,26 +258,22 @@ class AudioPath:
         if not any(leg.frames for leg in self._timeline.statistics().values()):
             self.spool.discard()
             return None
-        return self.spool.seal(finished, self._renderer.output_frames)
+        return self.spool.seal(finished, self._progress.output_frames)
 
     def release(self) -> None:
         """Give up encoder, resamplers and buffers: nothing but `legs` may be used any more."""
-        del self._encoder, self._renderer, self._timeline, self._gate
+        self._rendering.release()
+        del self._rendering, self._timeline
 
-    def _prepare(self, step: PathLeg | _Slip | _TakeOut) -> None:
-        match step:
-            case PathLeg(leg_id, leg_format, channels):
-                self._renderer.add_leg(leg_id, leg_format, channels)
-            case _Slip(leg_id, slip):
-                self._renderer.slip(leg_id, slip)
-            case _TakeOut(leg_id, frame, payload):
-                self._renderer.take_out(leg_id, frame, payload)
+    def discard(self) -> None:
+        """Give up a recording that does not begin, and its file."""
+        self._rendering.release()
+        self.spool.discard()
+
+    def _came_to(self, progress: Progress) -> None:
+        spent_s, self._progress = progress.encoder_s - self._progress.encoder_s, progress
+        self._on_encoded(spent_s)
 
     def _collect(self) -> None:
         if self._timeline.closed_blocks:
             self._steps += self._timeline.take_blocks()
-
-    def _write(self, rendered: Iterable[Rendered]) -> None:
-        for piece in rendered:
-            if data := self._encoder.encode(piece.pcm):
-                self.spool.append(data)

@@ -84,11 +84,10 @@ class ConferenceStream:
         """Whether nothing more is expected of it."""
         return self.conference.ended or self.number not in self.conference.streams
 
-    @property
     def congested(self) -> bool:
         """Whether the sender should wait in `room`."""
-        live = self.conference.live
-        return live is not None and live.congested
+        live = self._recorder()
+        return live is not None and live.congested(self.number)
 
     async def room(self) -> None:
         """Wait until a sender that is faster than real time may go on."""

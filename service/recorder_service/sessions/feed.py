@@ -79,6 +79,10 @@ class Feed:
         """Judge from now on how fast the stream is, which has brought audio up to a recording frame."""
         self._pace = Pace(brake, frame, self.acks.next_sequence)
 
+    def waits(self, frame: int) -> bool:
+        """Say whether a stream that has brought audio up to a recording frame has to wait before its next message."""
+        return self._pace is not None and self._pace.waits(frame, self.acks.next_sequence)
+
     def wait_s(self, frame: int) -> float:
         """Say how long a stream that has brought audio up to a recording frame waits before its next message."""
         return 0.0 if self._pace is None else self._pace.wait_s(frame, self.acks.next_sequence)

@@ -116,15 +116,15 @@ class LiveRecording:
         """One past the last recording frame that audio was placed at."""
         return self._path.furthest_frame
 
-    @property
-    def congested(self) -> bool:
-        """Whether a sender should wait in `room`."""
-        return self._parts.pressure.high
+    def congested(self, feed: int = 0) -> bool:
+        """Whether the sender of a stream should wait in `room`."""
+        return self._parts.pressure.high or (
+            self._around.brake.wait_s > 0 and self.feeds[feed].waits(self._reach(feed))
+        )
 
     async def room(self, feed: int = 0) -> None:
         """Wait until a sender that is faster than real time may go on."""
-        frame = self._parts.clock.frame if feed == 0 else self.roster.reach(feed)
-        await self._parts.pressure.room(self.feeds[feed], frame)
+        await self._parts.pressure.room(self.feeds[feed], self._reach(feed))
 
     # The stream that feeds a call
 
@@ -161,8 +161,7 @@ class LiveRecording:
 
     def measure(self, feed: int) -> None:
         """Judge from now on how fast a stream is."""
-        frame = self._parts.clock.frame if feed == 0 else self.roster.reach(feed)
-        self.feeds[feed].measure(self._around.brake, frame)
+        self.feeds[feed].measure(self._around.brake, self._reach(feed))
 
     def notify(self, notice: Notice) -> None:
         """Pass a notice to every stream."""
@@ -171,7 +170,7 @@ class LiveRecording:
 
     def discard(self) -> None:
         """Give up what was built for a recording that does not begin."""
-        self._path.spool.discard()
+        self._path.discard()
 
     # What the streams bring
 
@@ -351,6 +350,10 @@ class LiveRecording:
             self.await_stream()
 
     # Inside
+
+    def _reach(self, feed: int) -> int:
+        """Return up to which recording frame a stream has brought audio."""
+        return self._parts.clock.frame if feed == 0 else self.roster.reach(feed)
 
     def _feed(self, number: int, entry: entries.Entry | None = None) -> Feed:
         """Return a feed; one that is not there yet comes from the journal, or is the one of a call."""

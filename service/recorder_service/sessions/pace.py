@@ -62,19 +62,22 @@ class Pace:
         self._first_frame = self._frame = frame
         self._first_sequence = self._sequence = sequence
 
-    def wait_s(self, frame: int, sequence: int) -> float:
-        """Say how long to wait before the next message is read; 0 for a stream that is not ahead of real time.
+    def waits(self, frame: int, sequence: int) -> bool:
+        """Say whether the stream has to wait: the brake is on, and it is ahead of real time. Asked for every message.
 
         Args:
             frame: How far the call's audio reaches now, in recording frames.
             sequence: The sequence that is due now.
         """
-        wait_s = self._brake.wait_s
-        if not wait_s:
-            return 0.0
+        if not self._brake.wait_s:
+            return False
         counted = max(frame - self._first_frame, (sequence - self._first_sequence) * _MESSAGE_FRAMES)
-        if counted - (time.monotonic() - self._began_s) * RECORDING_RATE_HZ < _FREE_FRAMES:
+        return counted - (time.monotonic() - self._began_s) * RECORDING_RATE_HZ >= _FREE_FRAMES
+
+    def wait_s(self, frame: int, sequence: int) -> float:
+        """Say how long to wait before the next message is read; 0 for a stream that does not have to. See `waits`."""
+        if not self.waits(frame, sequence):
             return 0.0
         new = max(frame - self._frame, (sequence - self._sequence) * _MESSAGE_FRAMES)
         self._frame, self._sequence = frame, sequence
-        return min(wait_s, _MOST_OF_MEDIA_TIME * new / RECORDING_RATE_HZ)
+        return min(self._brake.wait_s, _MOST_OF_MEDIA_TIME * new / RECORDING_RATE_HZ)

@@ -1,22 +1,20 @@
 """Builds the audio path of a recording from what the catalog knows of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ, Encoding, LegFormat
-from recorder_service.audio.mp3 import Mp3Encoder
-from recorder_service.audio.rendering import Renderer
-from recorder_service.audio.silence import SilenceGate
+from recorder_service.audio.rendition import Plan, Rendition
+from recorder_service.audio.steps import PathLeg
 from recorder_service.audio.timeline import BLOCK_FRAMES, LATE_FRAMES, Timeline
-from recorder_service.audio.tones import BEEP_DURATION_MS, beep
-from recorder_service.audio.wav import WavEncoder
+from recorder_service.audio.tones import beep
 from recorder_service.domain.options import FileFormat
 from recorder_service.domain.recording import LegRole, RecordedLeg, Recording, RecordingKind
-from recorder_service.sessions.audio_path import AudioPath, Encoder, PathLeg, Spool, SpooledFile
+from recorder_service.sessions.audio_path import AudioPath, Rendering, Spool, SpooledFile
 from recorder_service.sessions.notices import Play
-from recorder_service.sessions.stop_rules import StopRules
+from recorder_service.sessions.stop_rules import StopRules, limit_frame_of
 
 # A recording that waits for silence has to notice it soon: shorter blocks, less patience with a leg that sends nothing.
 _ATTENTIVE_BLOCK_FRAMES = RECORDING_RATE_HZ // 5
@@ -48,10 +46,23 @@ class PathFactory:
     """Builds paths; the same recording gives the same path, so that a replay gives the same file."""
 
     def __init__(
-        self, spools: Spools, *, max_recording_s: int, clocked: Callable[[Encoder], Encoder] = lambda encoder: encoder
+        self,
+        spools: Spools,
+        *,
+        max_recording_s: int,
+        render: Callable[[Plan], Rendering] = Rendition,
+        on_encoded: Callable[[float], None] = lambda _spent_s: None,
     ) -> None:
-        """Build into `spools`; no recording is longer than `max_recording_s`, and `clocked` may watch encoders."""
-        self._clocked = clocked
+        """Build into `spools`.
+
+        Args:
+            spools: Where files are built.
+            max_recording_s: The service's longest recording.
+            render: Begins the rendering of a recording; may block.
+            on_encoded: Called with time spent in encoders, s.
+        """
+        self._render = render
+        self._on_encoded = on_encoded
         self._spools = spools
         self._max_recording_s = max_recording_s
 
@@ -65,27 +76,29 @@ class PathFactory:
         Raises:
             OSError: The spool cannot be written.
         """
-        options = recording.options
-        beep_frames = BEEP_DURATION_MS * RECORDING_RATE_HZ // 1000 if options.beep_start else 0
-        gate = None if options.end_on_silence_s is None else SilenceGate(options.end_on_silence_s, beep_frames)
-        rules = StopRules(options, max_recording_s=self._max_recording_s, silence=gate)
-        channels = options.channel_count
-        renderer = Renderer(channels, observer=gate, limit_frame=rules.limit_frame)
-        if options.beep_start:
-            # The caller hears the beep: it belongs to the second channel, where what the caller hears goes.
-            renderer.add_tone(0, beep(), (min(1, channels - 1),))
+        silence_s = recording.options.end_on_silence_s
+        plan = _plan(recording, limit_frame_of(recording.options, self._max_recording_s))
         path = AudioPath(
             timeline=Timeline(
-                block_frames=BLOCK_FRAMES if gate is None else _ATTENTIVE_BLOCK_FRAMES,
+                block_frames=BLOCK_FRAMES if silence_s is None else _ATTENTIVE_BLOCK_FRAMES,
                 late_frames=_late_frames(recording),
             ),
-            renderer=renderer,
-            encoder=self._clocked(_encoder(recording)),
+            rendering=self._render(plan),
             spool=self._spools.create(recording.recording_id),
             legs=_legs(recording),
-            gate=gate,
+            on_encoded=self._on_encoded,
         )
-        return BuiltPath(path, rules)
+        return BuiltPath(path, StopRules(recording.options, max_recording_s=self._max_recording_s, silence=path))
+
+
+def _plan(recording: Recording, limit_frame: int) -> Plan:
+    options, encoder = recording.options, recording.encoder
+    plan = Plan(options.channel_count, limit_frame, silence_s=options.end_on_silence_s, beeps=options.beep_start)
+    if options.file_format is FileFormat.WAV:
+        return plan
+    if encoder.mp3_bitrate_kbps is None or encoder.mp3_quality is None:
+        raise ValueError(f"recording {recording.recording_id} lacks its encoder settings")
+    return replace(plan, bitrate_kbps=encoder.mp3_bitrate_kbps, quality=encoder.mp3_quality)
 
 
 def _late_frames(recording: Recording) -> int:
@@ -117,13 +130,3 @@ def start_beep(recording: Recording) -> Play | None:
         return None
     caller = next(leg for leg in recording.legs if leg.role is LegRole.CALLER)
     return leg_beep(caller.leg_id, leg_format(caller), 0)
-
-
-def _encoder(recording: Recording) -> Encoder:
-    channels = recording.options.channel_count
-    if recording.options.file_format is FileFormat.WAV:
-        return WavEncoder(channels)
-    bitrate_kbps, quality = recording.encoder.mp3_bitrate_kbps, recording.encoder.mp3_quality
-    if bitrate_kbps is None or quality is None:
-        raise ValueError(f"recording {recording.recording_id} lacks its encoder settings")
-    return Mp3Encoder(channels, bitrate_kbps, quality)

@@ -4,7 +4,6 @@ import asyncio
 
 from recorder_service.sessions.feed import Feed
 from recorder_service.sessions.journal_port import Journal
-from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.render_queue import RenderQueue
 from recorder_service.sessions.story import Story
 
@@ -15,14 +14,13 @@ _DURABLE_TIMEOUT_S = 30.0
 
 
 class Pressure:
-    """What may be too much for a recording: rendering, the journal, the catalog, and the event loop."""
+    """What may be too much for a recording: rendering, the journal, the catalog."""
 
-    def __init__(self, queue: RenderQueue, journal: Journal, story: Story, brake: Brake) -> None:
+    def __init__(self, queue: RenderQueue, journal: Journal, story: Story) -> None:
         """Watch these parts."""
         self._queue = queue
         self._journal = journal
         self._story = story
-        self._brake = brake
 
     @property
     def high(self) -> bool:
@@ -31,7 +29,6 @@ class Pressure:
             self._queue.congested
             or self._journal.queued_bytes > _MAX_QUEUED_BYTES
             or self._story.untold > _MAX_UNTOLD_KEYS
-            or self._brake.wait_s > 0
         )
 
     async def room(self, feed: Feed, frame: int) -> None:

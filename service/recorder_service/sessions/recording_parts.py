@@ -105,7 +105,7 @@ def assemble(  # noqa: PLR0917 - what a recording is given, in its order
         intake=Intake(path, roster, pausing.pauses, clock),
         placing=Placing(path, roster, lost, clock),
         queue=queue,
-        pressure=Pressure(queue, around.journal, story, around.brake),
+        pressure=Pressure(queue, around.journal, story),
         keys=KeyPresses(),
         lost=lost,
         around=around,

@@ -10,6 +10,7 @@ from functools import partial
 from recorder_service.audio.formats import Encoding, LegFormat
 from recorder_service.audio.mixing import channel_of
 from recorder_service.audio.slips import CELL_FRAMES
+from recorder_service.audio.steps import PathLeg
 from recorder_service.audio.tracks import LegStatistics
 from recorder_service.domain.recording import (
     LegRole,
@@ -21,7 +22,7 @@ from recorder_service.domain.recording import (
     RecordingKind,
 )
 from recorder_service.errors import BadInput, Reason
-from recorder_service.sessions.audio_path import AudioPath, PathLeg
+from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.leg import Leg
 from recorder_service.sessions.membership import CloseFeed, Join, Leave, Membership, Mute, Observe, OpenFeed, Wait
 from recorder_service.sessions.sender_clock import STEP_FRAMES, Observation, SenderClock
@@ -93,7 +94,7 @@ class Roster:
 
     def reach(self, feed: int) -> int:
         """Say up to which recording frame a stream has brought audio."""
-        return max(self._ends(self.source(feed).legs.values()))
+        return max(self._ends(self.source(feed).legs.values()), default=0)
 
     def next_index(self) -> int:
         """Return the index of the next stay."""

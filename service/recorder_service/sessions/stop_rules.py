@@ -11,39 +11,44 @@ GRACE_FRAMES = RECORDING_RATE_HZ // 2
 
 
 class Silence(Protocol):
-    """Knows since when everybody has been silent."""
+    """Knows since when everybody has been silent, if that ends the recording."""
 
     @property
     def stop_frame(self) -> int | None:
         """Where silence ended the recording; None while it has not."""
 
     @property
-    def deadline_frame(self) -> int:
-        """Where silence will end the recording if nobody speaks before."""
+    def deadline_frame(self) -> int | None:
+        """Where silence will end the recording if nobody speaks before; None without that rule."""
+
+
+def limit_frame_of(options: RecordOptions, max_recording_s: int) -> int:
+    """Return the recording frame at which a recording ends at the latest: at its time-out or the service's longest."""
+    time_out_s = max_recording_s if options.time_out_s is None else options.time_out_s
+    return min(time_out_s, max_recording_s) * RECORDING_RATE_HZ
 
 
 class StopRules:
     """The rules of one recording."""
 
-    def __init__(self, options: RecordOptions, *, max_recording_s: int, silence: Silence | None) -> None:
+    def __init__(self, options: RecordOptions, *, max_recording_s: int, silence: Silence) -> None:
         """Take the rules from the options.
 
         Args:
             options: Checked options.
             max_recording_s: The service's longest recording.
-            silence: The gate, if the recording ends on silence.
+            silence: What is known of silence.
         """
         self._end_on_key = options.end_on_key
         self._silence = silence
-        time_out_s = options.time_out_s
-        timed_out = time_out_s is not None and time_out_s <= max_recording_s
+        timed_out = options.time_out_s is not None and options.time_out_s <= max_recording_s
         self._limit_reason = StopReason.TIMEOUT if timed_out else StopReason.MAX_DURATION
-        self.limit_frame = (time_out_s if time_out_s is not None and timed_out else max_recording_s) * RECORDING_RATE_HZ
+        self.limit_frame = limit_frame_of(options, max_recording_s)
 
     @property
     def silence_deadline_frame(self) -> int | None:
         """Where silence will end the recording if nobody speaks before; None without that rule."""
-        return None if self._silence is None else self._silence.deadline_frame
+        return self._silence.deadline_frame
 
     @property
     def next_frame(self) -> int:
@@ -67,7 +72,7 @@ class StopRules:
             ended_frame: Where the audio ended.
             asked: Why it was to end there.
         """
-        silent_frame = None if self._silence is None else self._silence.stop_frame
+        silent_frame = self._silence.stop_frame
         if silent_frame is not None and silent_frame <= ended_frame:
             return StopReason.SILENCE
         return self._limit_reason if ended_frame >= self.limit_frame else asked

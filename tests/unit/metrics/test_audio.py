@@ -81,12 +81,13 @@ async def test_workers_and_encoders_have_clocks() -> None:
 
     audio, registry = made()
     with audio.workers(2) as workers:
-        encoder = audio.encoder(WavEncoder(1))
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(workers, encoder.encode, np.zeros((1, 160_000), np.int16))
+        data = await loop.run_in_executor(workers, WavEncoder(1).encode, np.zeros((1, 160_000), np.int16))
         failed = await asyncio.gather(loop.run_in_executor(workers, int, "x"), return_exceptions=True)
     assert len(data) == 320_000
     assert isinstance(failed[0], ValueError)
-    assert (registry.get_sample_value("recorder_encoder_seconds_total") or 0) > 0
+    audio.encoded(0.25)
+    audio.encoded(0.5)
+    assert registry.get_sample_value("recorder_encoder_seconds_total") == 0.75
     assert (registry.get_sample_value("recorder_render_seconds_total") or 0) > 0
     assert registry.get_sample_value("recorder_render_threads") == 2

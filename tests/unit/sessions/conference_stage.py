@@ -312,7 +312,7 @@ async def play(stage: Stage, senders: Sequence[Sender], seconds: float, seed: in
         stream.receive_audio(stream.next_sequence, [piece])
         count += 1
         _push(feeds, messages, sender, count)
-        if stream.congested:
+        if stream.congested():
             await stream.room()
         if count % 64 == 0:
             await asyncio.sleep(0)

@@ -72,7 +72,7 @@ async def test_stream_whose_clock_is_given_is_never_moved(workers: ThreadPoolExe
     for arrived_s, piece in Sender("a", ppm=500, jitter_s=0.001).messages(60, __import__("random").Random(1)):
         stage.now_s = arrived_s
         stream.receive_audio(stream.next_sequence, [piece])
-        if stream.congested:
+        if stream.congested():
             await stream.room()
     await stream.close(stream.next_sequence)
     recording = await stage.ended()

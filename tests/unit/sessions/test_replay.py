@@ -100,7 +100,7 @@ async def _act(actor: Actor, step: Step, sequence: int) -> bool:
             if live.ending is None:
                 live._settle_silence(values[0])
             return False
-    while live.congested:
+    while live.congested():
         await live.room()
     return True
 

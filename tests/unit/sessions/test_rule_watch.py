@@ -18,7 +18,7 @@ def _watch(rules: StopRules, clock: MediaClock, told: list[str]) -> RuleWatch:
 
 async def test_limit_acts_once_when_its_time_and_the_grace_have_passed() -> None:
     """Not before: audio may still be under way."""
-    rules = StopRules(RecordOptions(time_out_s=3), max_recording_s=9, silence=None)
+    rules = StopRules(RecordOptions(time_out_s=3), max_recording_s=9, silence=Gate(deadline_frame=None))
     told: list[str] = []
     clock = MediaClock(48_000 + GRACE_FRAMES - 3200)
     watch = _watch(rules, clock, told)
@@ -56,7 +56,11 @@ async def test_silence_of_a_pause_does_not_count() -> None:
 async def test_stopped_watch_tells_nothing_more() -> None:
     """And stopping it twice is harmless."""
     told: list[str] = []
-    watch = _watch(StopRules(RecordOptions(time_out_s=3), max_recording_s=9, silence=None), MediaClock(100_000), told)
+    watch = _watch(
+        StopRules(RecordOptions(time_out_s=3), max_recording_s=9, silence=Gate(deadline_frame=None)),
+        MediaClock(100_000),
+        told,
+    )
     watch.start()
     watch.stop()
     watch.stop()

@@ -11,10 +11,10 @@ from recorder_service.sessions.stop_rules import StopRules
 
 @dataclass
 class Gate:
-    """A silence gate that has decided what the test says."""
+    """What is known of silence: what the test says."""
 
     stop_frame: int | None = None
-    deadline_frame: int = 48_000
+    deadline_frame: int | None = 48_000
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,9 @@ def test_the_shorter_of_time_out_and_longest_recording_is_the_limit(
     time_out_s: int | None, max_recording_s: int, limit_s: int, reason: StopReason
 ) -> None:
     """Where both are the same, the caller's own counts."""
-    rules = StopRules(RecordOptions(time_out_s=time_out_s), max_recording_s=max_recording_s, silence=None)
+    rules = StopRules(
+        RecordOptions(time_out_s=time_out_s), max_recording_s=max_recording_s, silence=Gate(deadline_frame=None)
+    )
     assert rules.limit_frame == rules.next_frame == limit_s * 16_000
     assert rules.limit_reason is reason
     assert rules.silence_deadline_frame is None
@@ -48,8 +50,10 @@ def test_the_earlier_of_silence_and_limit_is_looked_at_next() -> None:
 @pytest.mark.parametrize("digit", "0123456789*#ABCD")
 def test_only_its_key_ends_a_recording(digit: str) -> None:
     """And none where no key was asked for."""
-    assert StopRules(RecordOptions(end_on_key="#"), max_recording_s=9, silence=None).ends_on(digit) is (digit == "#")
-    assert not StopRules(RecordOptions(), max_recording_s=9, silence=None).ends_on(digit)
+    assert StopRules(RecordOptions(end_on_key="#"), max_recording_s=9, silence=Gate(deadline_frame=None)).ends_on(
+        digit
+    ) is (digit == "#")
+    assert not StopRules(RecordOptions(), max_recording_s=9, silence=Gate(deadline_frame=None)).ends_on(digit)
 
 
 @pytest.mark.parametrize(

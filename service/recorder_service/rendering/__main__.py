@@ -1,0 +1,78 @@
+"""`python -m recorder_service.rendering FD`: renders what comes over a socket until its other end is closed.
+
+It keeps nothing but the state of encoders and filters, and touches no file: whatever becomes of it, nothing is lost
+that the journal does not give back.
+"""
+
+import signal
+import socket
+import sys
+import traceback
+
+from recorder_service.audio.rendition import Rendition
+from recorder_service.rendering.wire import Answer, Request, Wire
+
+# How much of a file is sent at once: a long silence never lies in memory as a whole.
+_ANSWER_BYTES = 1 << 18
+
+
+class Renditions:
+    """Those of one process, by number."""
+
+    def __init__(self, wire: Wire) -> None:
+        """Answer over `wire`."""
+        self._wire = wire
+        self._renditions: dict[int, Rendition] = {}
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+
+    def run(self) -> None:
+        """Serve until the other end is closed."""
+        while (request := self._wire.receive()) is not None:
+            for number in request.forget:
+                self._renditions.pop(number, None)
+            try:
+                answer = self._answer(request)
+            except Exception:  # noqa: BLE001 - whoever asked has to know, and the others go on
+                self._renditions.pop(request.number, None)
+                answer = Answer(failure=traceback.format_exc(limit=-3))
+            self._pieces, self._size_bytes = [], 0
+            self._wire.send(answer)
+
+    def _answer(self, request: Request) -> Answer:
+        if request.plan is not None:
+            self._renditions[request.number] = Rendition(request.plan)
+        rendition = self._renditions[request.number]
+        if request.plan is not None:
+            return Answer((), rendition.progress)
+        if request.end_frame is None:
+            progress = rendition.take(request.steps, self._write)
+            return Answer(self._pieces, progress)
+        finished, progress = rendition.finish(request.end_frame, self._write)
+        return Answer(self._pieces, progress, finished)
+
+    def _write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes >= _ANSWER_BYTES:
+            self._wire.send(Answer(self._pieces, None))
+            self._pieces, self._size_bytes = [], 0
+
+
+def main() -> None:
+    """Serve on the descriptor that was inherited."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # They mean the service, which closes the socket when it has finished what runs.
+        signal.signal(number, signal.SIG_IGN)
+    wire = Wire(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        Renditions(wire).run()
+    except OSError:
+        # The service is gone; what it had acknowledged is in its journal.
+        pass
+    finally:
+        wire.close()
+
+
+if __name__ == "__main__":
+    main()
