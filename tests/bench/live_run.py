@@ -193,9 +193,10 @@ def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
 def _webhook_ms(files: messages.Files, traffic: Traffic, arrived: Sequence[Received]) -> list[float]:
     """Return how long after each hang-up its webhook came."""
     epoch_s = time.time() - time.monotonic()
+    streams = len(traffic.calls) // len(files.recording_ids)
     hung_up_s = {
         recording_id: (call.closed or call.stopped) / 1e9
-        for recording_id, call in zip(files.recording_ids, traffic.calls, strict=True)
+        for recording_id, call in zip(files.recording_ids, traffic.calls[streams - 1 :: streams], strict=True)
     }
     bodies: list[tuple[float, Mapping[str, str]]] = [(one.arrived_s + epoch_s, json.loads(one.body)) for one in arrived]
     return [(at_s - hung_up_s[body["recording_uuid"]]) * 1000 for at_s, body in bodies if "recording_uuid" in body]

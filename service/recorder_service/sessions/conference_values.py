@@ -58,6 +58,7 @@ class JoinStream:
         origin_frame: Where its position 0 lies on the conference's timeline; None leaves it to the server.
         conversation_id: For a conference that does not exist yet.
         plan: For a conference that does not exist yet.
+        arrived_s: When the wish arrived, by the monotonic clock; None means just now.
     """
 
     stream_id: UUID
@@ -66,6 +67,11 @@ class JoinStream:
     plan: RecordPlan
     legs: tuple[JoinLeg, ...] = ()
     origin_frame: int | None = None
+    arrived_s: float | None = None
+
+    def waited_frames(self) -> int:
+        """Say for how long it has been waiting: for the catalog, for the journal, for others that come in."""
+        return 0 if self.arrived_s is None else int((time.monotonic() - self.arrived_s) * RECORDING_RATE_HZ)
 
 
 class ConferenceClock:

@@ -186,7 +186,7 @@ class Conferences:
             conversation_id = wanted.conversation_id or f"CON-{uuid4()}"
             self._check_conversation(conversation_id)
             conference = self._by_name[key] = self._make(
-                wanted.name, conversation_id, application, wanted.plan, self._make_clock(0)
+                wanted.name, conversation_id, application, wanted.plan, self._make_clock(wanted.waited_frames())
             )
         return conference
 
@@ -215,7 +215,9 @@ class Conferences:
         if number > _MAX_STREAMS:
             raise overloaded_streams()
         feed = Feed(wanted.stream_id, self._journal, resume_window_s=self._resume_window_s, number=number)
-        origin_frame = conference.clock.now_frame() if wanted.origin_frame is None else wanted.origin_frame
+        origin_frame = wanted.origin_frame
+        if origin_frame is None:
+            origin_frame = max(0, conference.clock.now_frame() - wanted.waited_frames())
         if not conference.streams and not conference.members and wanted.origin_frame is None:
             # The conference begins with this stream.
             origin_frame = 0

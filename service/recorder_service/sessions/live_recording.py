@@ -121,6 +121,11 @@ class LiveRecording:
         """Whether a sender should wait in `room`."""
         return self._parts.pressure.high
 
+    @property
+    def late(self) -> bool:
+        """Whether the node is behind: when something arrives then says nothing about its sender."""
+        return self._parts.pressure.late
+
     async def room(self, feed: int = 0) -> None:
         """Wait until a sender that is faster than real time may go on."""
         frame = self._parts.clock.frame if feed == 0 else self.roster.reach(feed)

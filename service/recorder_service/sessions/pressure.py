@@ -31,8 +31,13 @@ class Pressure:
             self._queue.congested
             or self._journal.queued_bytes > _MAX_QUEUED_BYTES
             or self._story.untold > _MAX_UNTOLD_KEYS
-            or self._brake.wait_s > 0
+            or self.late
         )
+
+    @property
+    def late(self) -> bool:
+        """Whether the event loop is late: when something arrives then says nothing about its sender."""
+        return self._brake.wait_s > 0
 
     async def room(self, feed: Feed, frame: int) -> None:
         """Wait until a sender that is faster than real time may go on.
