@@ -68,7 +68,9 @@ class ConferenceDoor:
         application = await self._applications.get(owner(wanted.application_id, "open.join.application_id"))
         plan = wanted.stream.plan
         plan = replace(plan, encoder=chosen_encoder(plan.options, plan.encoder, self._defaults))
-        return await self._conferences.join(replace(wanted.stream, plan=plan, arrived_s=arrived_s), application), wanted.warnings
+        return await self._conferences.join(
+            replace(wanted.stream, plan=plan, arrived_s=arrived_s), application
+        ), wanted.warnings
 
 
 def expect_sequence(sequence: int, expected: int, field: str) -> None:
