@@ -31,6 +31,7 @@ from recorder.v1 import recorder_service_pb2, recording_pb2
 GOAL = "40 kills under conferences of 10 senders, every file the undisturbed one to the last byte (quick: 4 kills)"
 _SENDERS = 10
 _LATE, _AWAY, _MUTED = 7, 3, 5
+_MUTE_AT = 2
 _RATE_HZ = 16_000
 _MESSAGE_FRAMES = _RATE_HZ // 10
 # So much may be under way: while the server is away the conference stands still, and every kill meets it.
@@ -123,7 +124,7 @@ class Sender:
                 await self.stream.leave(self._leg_id, frame)
             case (number, now) if number == _AWAY and now == 2 * self._count // 3:
                 await self.stream.join(participant(self._leg_id).leg, frame)
-            case (number, now) if number == _MUTED and now in {self._count // 10, 9 * self._count // 10}:
+            case (number, now) if number == _MUTED and now in {_MUTE_AT, 9 * self._count // 10}:
                 await self.stream.mute(self._leg_id, frame, muted=now < self._count // 2)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.robustness import conference_kills
 from tests.robustness.planted import planted
 
-FEW = replace(conference_kills.QUICK, rounds=1, kills=1, seconds=4, commit_interval_s=0.2)
+FEW = replace(conference_kills.QUICK, rounds=1, kills=2, seconds=5, commit_interval_s=0.2)
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ async def test_killed_conferences_give_the_undisturbed_file() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", conference_kills.SCENARIOS[0].bugs)
 async def test_kills_of_conferences_find(bug: str) -> None:
-    """One kill under one conference is enough."""
+    """Two kills under one conference are enough."""
     result = await conference_kills.kill(replace(FEW, module=planted(bug)), 1)
     assert not result.ok, result
     assert result.details["findings"], result
