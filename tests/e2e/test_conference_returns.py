@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -25,7 +26,7 @@ SECOND = 16_000
 A, B, C = (speech(8, first=first)[: 8 * SECOND] for first in (0, 7, 14))
 ON_DEMAND = recorder_service_pb2.CONFERENCE_RECORD_MODE_ON_DEMAND
 SETTINGS = CallSettings(ack_interval_ms=50, reconnect_for_s=40)
-SPLIT = {"action": "record", "format": "wav", "split": "conversation", "channels": 3}
+SPLIT: dict[str, Any] = {"action": "record", "format": "wav", "split": "conversation", "channels": 3}
 
 
 def joining(name: str, *legs: recorder_service_pb2.JoinLeg, **how: object) -> recorder_service_pb2.JoinConference:

@@ -122,7 +122,7 @@ async def test_wav_of_32_channels_beyond_4_gib_is_rf64_and_read_to_its_end(tmp_p
             heard = read.read(SECOND, dtype="int16").T
             np.testing.assert_array_equal(heard, np.stack([voice(leg) for leg in range(CHANNELS)]))
     if shutil.which("ffprobe") is not None:
-        command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", file.path]
+        command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(file.path)]
         probe = subprocess.run(command, check=True, capture_output=True)
         (stream,) = json.loads(probe.stdout)["streams"]
         assert (stream["channels"], stream["duration_ts"]) == (CHANNELS, seconds * SECOND)
