@@ -30,7 +30,9 @@ _MAX_DRIFT_PPB = 1_000_000
 # Further off than this, the sender or the server jumped: that is no drift.
 _JUMP_FRAMES = RECORDING_RATE_HZ
 _TOLERANCE_FRAMES = 16
+# In a second. Who speaks seldom is observed seldom, and has to catch up with all that passed; it lies in silence.
 _MAX_STEPS = 8
+_MAX_STEPS_AT_ONCE = 24
 _PPB = 1_000_000_000
 
 
@@ -63,6 +65,7 @@ class SenderClock:
         self.next_cell = 0
         self._seen: deque[Observation] = deque()
         self._clock_sum = 0
+        self._settled = False
         self._baseline_frames: int | None = None
 
     def observe(self, seen: Observation) -> int:
@@ -71,23 +74,32 @@ class SenderClock:
         Returns:
             Steps of `STEP_FRAMES`; negative moves it earlier. The caller moves it and adds to `shift_frames`.
         """
+        passed_frames = seen.clock_frame - self._seen[-1].clock_frame if self._seen else 0
         self._seen.append(seen)
         self._clock_sum += seen.clock_frame
         while seen.clock_frame - self._seen[0].clock_frame > _WINDOW_FRAMES:
             self._clock_sum -= self._seen.popleft().clock_frame
-        slope_ppb, lateness_frames = self._line()
+            self._settled = True
+        slope_ppb, first_frames, lateness_frames = self._line()
         plausible = slope_ppb is None or abs(slope_ppb) <= _MAX_DRIFT_PPB
         self.drift_ppb = -slope_ppb if plausible and slope_ppb is not None else None
         if self._baseline_frames is None:
             self._begin(lateness_frames)
             return 0
-        error_frames = lateness_frames - self._baseline_frames - self.shift_frames
+        if slope_ppb is not None and plausible and not self._settled and self._baseline_frames > 0:
+            # The first few observations may all have been late; the line knows better where it began.
+            self._baseline_frames = max(0, first_frames)
+        # Half of what it will drift until it is seen again: on average it is then right.
+        ahead_frames = 0 if slope_ppb is None else slope_ppb * passed_frames // (2 * _PPB)
+        error_frames = lateness_frames + ahead_frames - self._baseline_frames - self.shift_frames
         if not plausible or abs(error_frames) > _JUMP_FRAMES:
             self._baseline_frames = lateness_frames - self.shift_frames
+            self._settled = True
             return 0
         if abs(error_frames) < _TOLERANCE_FRAMES:
             return 0
-        steps = min(_MAX_STEPS, abs(error_frames) // STEP_FRAMES)
+        most = min(_MAX_STEPS_AT_ONCE, _MAX_STEPS * max(1, passed_frames // RECORDING_RATE_HZ))
+        steps = min(most, abs(error_frames) // STEP_FRAMES)
         return steps if error_frames > 0 else -steps
 
     def _begin(self, lateness_frames: int) -> None:
@@ -97,18 +109,20 @@ class SenderClock:
             early = -_JUMP_FRAMES <= lateness_frames < 0
             self._baseline_frames = 0 if early else lateness_frames
 
-    def _line(self) -> tuple[int | None, int]:
-        """Return the slope of the line under the observations, in parts in 10**9, and its height now."""
+    def _line(self) -> tuple[int | None, int, int]:
+        """Return the slope of the line under the observations, in parts in 10**9, and its heights at first and now."""
         first, last = self._seen[0].clock_frame, self._seen[-1].clock_frame
         if last - first < _SLOPE_SPAN_FRAMES:
             recent = [seen for seen in self._seen if last - seen.clock_frame <= _RECENT_FRAMES]
             few = list(self._seen)[-_LEAST_OBSERVATIONS:]
-            return None, min(seen.lateness_frames for seen in max(recent, few, key=len))
+            least_frames = min(seen.lateness_frames for seen in max(recent, few, key=len))
+            return None, least_frames, least_frames
         hull = _lower_hull(self._seen)
         mean = self._clock_sum / len(self._seen)
         left, right = next((a, b) for a, b in itertools.pairwise(hull) if b[0] >= mean)
         rise, run = right[1] - left[1], right[0] - left[0]
-        return rise * _PPB // run, left[1] + rise * (last - left[0]) // run
+        height = left[1] + rise * (first - left[0]) // run
+        return rise * _PPB // run, height, left[1] + rise * (last - left[0]) // run
 
 
 def _lower_hull(seen: Iterable[Observation]) -> list[tuple[int, int]]:
