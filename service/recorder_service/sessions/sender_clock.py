@@ -21,6 +21,9 @@ STEP_FRAMES = 2
 """What one slip moves a leg by, in recording frames: 125 us, a whole frame at 8 kHz."""
 
 _WINDOW_FRAMES = 120 * RECORDING_RATE_HZ
+# A sender that speaks seldom is seen seldom: a line under few observations lies anywhere.
+_LONGEST_WINDOW_FRAMES = 600 * RECORDING_RATE_HZ
+_ENOUGH_OBSERVATIONS = 60
 _SLOPE_SPAN_FRAMES = 30 * RECORDING_RATE_HZ
 _RECENT_FRAMES = 8 * RECORDING_RATE_HZ
 _FIRST_OBSERVATIONS = 5
@@ -77,7 +80,7 @@ class SenderClock:
         passed_frames = seen.clock_frame - self._seen[-1].clock_frame if self._seen else 0
         self._seen.append(seen)
         self._clock_sum += seen.clock_frame
-        while seen.clock_frame - self._seen[0].clock_frame > _WINDOW_FRAMES:
+        while self._too_long(seen.clock_frame - self._seen[0].clock_frame):
             self._clock_sum -= self._seen.popleft().clock_frame
             self._settled = True
         slope_ppb, first_frames, lateness_frames = self._line()
@@ -101,6 +104,11 @@ class SenderClock:
         most = min(_MAX_STEPS_AT_ONCE, _MAX_STEPS * max(1, passed_frames // RECORDING_RATE_HZ))
         steps = min(most, abs(error_frames) // STEP_FRAMES)
         return steps if error_frames > 0 else -steps
+
+    def _too_long(self, span_frames: int) -> bool:
+        if len(self._seen) > _ENOUGH_OBSERVATIONS:
+            return span_frames > _WINDOW_FRAMES
+        return span_frames > _LONGEST_WINDOW_FRAMES
 
     def _begin(self, lateness_frames: int) -> None:
         """Take the first observations as the rule; what came early shows that the stream's begin was told late."""
