@@ -1,7 +1,8 @@
 """SIGKILL at random times under a conference of ten senders: the file is the one that an undisturbed conference gives.
 
 Each sender is a resuming client on a stream of its own. One comes late, one leaves and comes back, one is muted for
-most of the time. All share a clock, so that nothing depends on when a message arrives: files are compared byte by byte.
+most of the time. All share a clock and wait for each other, as time does: a leg that joins where the others' audio is
+closed already would come too late. So nothing depends on when a message arrives, and files are compared byte by byte.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ class Sender:
         """How far its audio is safe."""
         return self.stream.durable_frames.get(self._leg_id, 0)
 
-    async def speak(self, *, paced: bool) -> None:
+    async def speak(self, together: asyncio.Barrier, *, paced: bool) -> None:
         """Say everything, close, and wait for the end."""
         for at in range(self._count):
             await self._act(at)
@@ -107,6 +108,7 @@ class Sender:
                 await asyncio.sleep(_MESSAGE_FRAMES / _RATE_HZ)
             if at % _UNDER_WAY == 0:
                 await self.stream.durable()
+                await together.wait()
         await self.stream.close()
         await self.stream.ended()
 
@@ -144,9 +146,10 @@ class Room:
             for number in range(_SENDERS):
                 stream = await stack.enter_async_context(client.record_conference(self._joining(number), _SETTINGS))
                 self.senders.append(Sender(number, stream, self._seconds))
+            together = asyncio.Barrier(_SENDERS)
             async with asyncio.timeout(_ROUND_TIMEOUT_S), asyncio.TaskGroup() as speaking:
                 for sender in self.senders:
-                    speaking.create_task(sender.speak(paced=paced))
+                    speaking.create_task(sender.speak(together, paced=paced))
             return self._recording()
 
     def _joining(self, number: int) -> recorder_service_pb2.JoinConference:
