@@ -57,7 +57,7 @@ class Plan:
             openings=str(files.openings),
             scripts=[str(path) for path in files.scripts],
             interval_ms=load.interval_ms,
-            spacing_ms=load.spacing_ms,
+            spacing_ms=load.spacing_ms / load.form.streams,
             timeout_s=load.timeout_s,
         )
         if not load.form.conference:

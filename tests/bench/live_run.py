@@ -111,7 +111,8 @@ def _cost(load: Load, traffic: Traffic, watch: Watch, window: Window) -> Figures
     first_ns, last_ns = min(call.began for call in traffic.calls), max(call.ended for call in traffic.calls)
     whole_s = watch.usage.cpu_s(first_ns, last_ns)
     figures: Figures = {"calls": load.calls, "live": round(_live(load)), "message_ms": load.form.message_ms}
-    audio_s = sum((call.closed or call.stopped or call.ended) - call.began for call in traffic.calls) / 1e9
+    streams_s = sum((call.closed or call.stopped or call.ended) - call.began for call in traffic.calls) / 1e9
+    audio_s = streams_s / load.form.streams
     if not load.real_time:
         audio_s = load.calls * load.call_s
         figures |= _growth(watch, first_ns, last_ns)
@@ -123,9 +124,11 @@ def _cost(load: Load, traffic: Traffic, watch: Watch, window: Window) -> Figures
         "window_s": round(window.seconds, 1),
         "cores": round(used_s / window.seconds, 3),
         "cpu_s_per_call_hour": round(per_call_s * 3600, 3),
-        "us_per_message": round(per_call_s * load.form.message_ms * 1000, 1),
+        "us_per_message": round(per_call_s / load.form.streams * load.form.message_ms * 1000, 1),
         "rss_mb": round(watch.usage.rss_bytes(window.start_ns, window.end_ns) / 1e6, 1),
     }
+    if load.form.conference:
+        figures["cpu_s_per_leg_hour"] = round(per_call_s / load.form.legs * 3600, 3)
     if load.churns:
         figures["whole_ms_per_call"] = round(used_s / window.seconds * load.spacing_ms, 1)
     else:
@@ -178,7 +181,7 @@ def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
         faults.append(f"the server fell behind: acknowledgements p99 {traffic.ack_ms.p99:g} ms")
     if traffic.errors:
         faults.append(f"{len(traffic.errors)} calls failed: {traffic.errors[0]}")
-    completed = sum(call.completed > 0 for call in traffic.calls)
+    completed = traffic.completed(load.form.streams)
     if completed != load.calls:
         faults.append(f"{completed} of {load.calls} calls were completed")
     # A call that the server ended may have been speaking still.
@@ -190,9 +193,10 @@ def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
 def _webhook_ms(files: messages.Files, traffic: Traffic, arrived: Sequence[Received]) -> list[float]:
     """Return how long after each hang-up its webhook came."""
     epoch_s = time.time() - time.monotonic()
+    streams = len(traffic.calls) // len(files.recording_ids)
     hung_up_s = {
         recording_id: (call.closed or call.stopped) / 1e9
-        for recording_id, call in zip(files.recording_ids, traffic.calls, strict=True)
+        for recording_id, call in zip(files.recording_ids, traffic.calls[streams - 1 :: streams], strict=True)
     }
     bodies: list[tuple[float, Mapping[str, str]]] = [(one.arrived_s + epoch_s, json.loads(one.body)) for one in arrived]
     return [(at_s - hung_up_s[body["recording_uuid"]]) * 1000 for at_s, body in bodies if "recording_uuid" in body]

@@ -4,6 +4,7 @@ import struct
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Form:
         silence_s: Of silence after them.
         legs: 1 or 2; more in a conference.
         conference: Send a conference's stream with all its legs.
+        apart: Send each leg of a conference on a stream of its own.
         ncco: Keys of the record action beside its name.
         ack_interval_ms: As asked for in `open`.
     """
@@ -50,10 +52,20 @@ class Form:
     ncco: Mapping[str, Any] = field(default_factory=dict)
     ack_interval_ms: int = 500
     conference: bool = False
+    apart: bool = False
+
+    @property
+    def streams(self) -> int:
+        """Streams of a call, or of a conference."""
+        return self.legs if self.conference and self.apart else 1
+
+    def legs_of(self, stream: int) -> range:
+        """Return which legs are on a stream."""
+        return range(stream, stream + 1) if self.streams > 1 else range(self.legs)
 
     @property
     def message_count(self) -> int:
-        """Messages of audio in a call."""
+        """Messages of audio on a stream."""
         return round((self.seconds + self.silence_s) * 1000 / self.message_ms)
 
     @property
@@ -64,7 +76,13 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where the messages lie, and which recordings they will make."""
+    """Where the messages lie, and which recordings they will make.
+
+    Attributes:
+        openings: The first message of each stream; the streams of a conference follow each other.
+        scripts: What follows; the streams take turns.
+        recording_ids: Of calls.
+    """
 
     openings: Path
     scripts: tuple[Path, ...]
@@ -75,18 +93,19 @@ def write(form: Form, calls: int, directory: Path) -> Files:
     """Write the messages of so many calls."""
     recording_ids = tuple(str(uuid.uuid4()) for _ in range(calls))
     openings = directory / "openings"
-    _write_messages(openings, (opening(form, recording_id) for recording_id in recording_ids))
+    streams = range(form.streams)
+    _write_messages(openings, (opening(form, call_id, stream) for call_id in recording_ids for stream in streams))
     scripts = []
-    for variant in range(min(VARIANTS, calls)):
-        scripts.append(directory / f"script-{variant}")
-        _write_messages(scripts[-1], script(form, variant))
+    for variant, stream in product(range(min(VARIANTS, calls)), streams):
+        scripts.append(directory / f"script-{variant}-{stream}")
+        _write_messages(scripts[-1], script(form, variant, stream))
     return Files(openings, tuple(scripts), recording_ids)
 
 
-def opening(form: Form, recording_id: str) -> bytes:
-    """Return the first message of a call, or of a conference, whose stream's id this then is."""
+def opening(form: Form, recording_id: str, stream: int = 0) -> bytes:
+    """Return the first message of a call, or of a stream of a conference, which the id then gives its name."""
     if form.conference:
-        return _joining(form, recording_id)
+        return _joining(form, recording_id, stream)
     legs = [
         leg_message(name, role, _ENCODINGS[form.encoding], form.sample_rate_hz)
         for name, role in zip(form.leg_names, _ROLES, strict=False)
@@ -97,9 +116,10 @@ def opening(form: Form, recording_id: str) -> bytes:
     return Request(sequence=1, open=wanted).SerializeToString()
 
 
-def _joining(form: Form, stream_id: str) -> bytes:
-    legs = [participant(name, _ENCODINGS[form.encoding], form.sample_rate_hz) for name in form.leg_names]
-    join = recorder_service_pb2.JoinConference(stream_id=stream_id, name=f"bench {stream_id}", legs=legs)
+def _joining(form: Form, name: str, stream: int) -> bytes:
+    encoding = _ENCODINGS[form.encoding]
+    legs = [participant(form.leg_names[leg], encoding, form.sample_rate_hz) for leg in form.legs_of(stream)]
+    join = recorder_service_pb2.JoinConference(stream_id=str(uuid.uuid4()), name=f"bench {name}", legs=legs)
     join.ncco.update({"action": "record", **form.ncco})
     wanted = recorder_service_pb2.OpenConference(join=join, ack_interval=_interval(form))
     return ConferenceRequest(sequence=1, open=wanted).SerializeToString()
@@ -111,10 +131,11 @@ def _interval(form: Form) -> Duration:
     return interval
 
 
-def script(form: Form, variant: int) -> Iterable[bytes]:
-    """Yield the messages after the first: audio, and the one that hangs up."""
+def script(form: Form, variant: int, stream: int = 0) -> Iterable[bytes]:
+    """Yield the messages of a stream after the first: audio, and the one that hangs up."""
     kind: Any = ConferenceRequest if form.conference else Request
-    payloads = [_payload(form, variant, leg) for leg in range(form.legs)]
+    names = [form.leg_names[leg] for leg in form.legs_of(stream)]
+    payloads = [_payload(form, variant, leg) for leg in form.legs_of(stream)]
     frames = form.sample_rate_hz * form.message_ms // 1000
     step = frames * form.encoding.bytes_per_frame
     for index in range(form.message_count):
@@ -122,7 +143,7 @@ def script(form: Form, variant: int) -> Iterable[bytes]:
             media_pb2.AudioChunk(
                 leg_id=name, start_frame=index * frames, payload=data[index * step : (index + 1) * step]
             )
-            for name, data in zip(form.leg_names, payloads, strict=True)
+            for name, data in zip(names, payloads, strict=True)
         ]
         yield kind(sequence=index + 2, audio=media_pb2.Audio(chunks=chunks)).SerializeToString()
     last: Any = recorder_service_pb2.CloseConference() if form.conference else media_pb2.Close()

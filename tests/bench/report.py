@@ -11,6 +11,7 @@ from tests.bench.result import Result
 _COLUMNS = {
     "live": "live",
     "cpu_s_per_call_hour": "CPU s/call-h",
+    "cpu_s_per_leg_hour": "CPU s/leg-h",
     "us_per_message": "us/message",
     "cores": "cores",
     "ratio_to_floor": "/ floors",

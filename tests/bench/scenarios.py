@@ -56,6 +56,7 @@ class Scenarios:
             name = f"one_core_{message_ms}ms_{calls}"
             yield Scenario(name, partial(self._one_core, name, Form(message_ms, 0), calls))
         yield Scenario("conference_of_6", self._conference)
+        yield Scenario("conferences_of_6_apart", self._conferences_apart)
         yield Scenario("hang_up_100_live", self._hang_up)
         yield Scenario("short_calls", self._short_calls, quick=True)
         yield Scenario("voicemail", self._voicemail)
@@ -106,6 +107,11 @@ class Scenarios:
         """Record ten conferences of six, each on one stream, who all talk."""
         run = live_run.record(self._pace.load(Form(100, 0, legs=6, conference=True), 10))
         return Result("conference_of_6", run.figures, run.faults)
+
+    def _conferences_apart(self) -> Result:
+        """Record ten conferences of six at once, each leg on a stream of its own."""
+        run = live_run.record(self._pace.load(Form(100, 0, legs=6, conference=True, apart=True), 10))
+        return Result("conferences_of_6_apart", run.figures, run.faults)
 
     def _voicemail(self) -> Result:
         """Record one voice until it has been silent for 3 s."""

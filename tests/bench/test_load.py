@@ -1,10 +1,12 @@
 """Windows, samples and the audio under them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.bench.audio import mixed_blocks
 from tests.bench.load import Load, Window
-from tests.bench.messages import Form, Request, opening, script
+from tests.bench.messages import ConferenceRequest, Form, Request, opening, script
 from tests.bench.processes import Sample, Usage
 from tests.bench.traffic import CallTimes, Quantiles, Traffic
 from tests.harness.commits import Commits
@@ -63,6 +65,24 @@ def test_script_holds_both_legs_in_each_message_and_hangs_up() -> None:
         ("caller", 4800, 3200),
         ("callee", 4800, 3200),
     ]
+
+
+def test_conference_whose_legs_are_apart_has_a_stream_for_each() -> None:
+    """All join the same conference under ids of their own, and each script brings its leg only."""
+    form = Form(100, 1.0, legs=3, conference=True, apart=True)
+    joins = [ConferenceRequest.FromString(opening(form, "x", stream)).open.join for stream in range(3)]
+    assert {join.name for join in joins} == {"bench x"}
+    assert len({join.stream_id for join in joins}) == 3
+    assert [[member.leg.leg_id for member in join.legs] for join in joins] == [["leg-0"], ["leg-1"], ["leg-2"]]
+    first, *_, last = [ConferenceRequest.FromString(data) for data in script(form, 0, 2)]
+    assert [chunk.leg_id for chunk in first.audio.chunks] == ["leg-2"]
+    assert (last.sequence, last.WhichOneof("payload")) == (12, "close")
+
+
+def test_conference_is_completed_when_one_of_its_streams_hears_so() -> None:
+    """The others were closed before."""
+    heard, closed = replace(times(1, 2), completed=1), times(1, 2)
+    assert traffic([closed, heard, closed, closed, heard, heard]).completed(streams=2) == 2
 
 
 def test_blocks_of_the_encoder_floor_are_the_mix_of_both_voices() -> None:

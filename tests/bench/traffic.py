@@ -32,6 +32,7 @@ class Traffic:
     """What the generator saw.
 
     Attributes:
+        calls: Calls, or streams of conferences.
         sent: Messages of audio; `acknowledged` of them.
         late_ms: How late the generator itself was.
         held_ms: How long the server let a message wait before it was taken.
@@ -54,6 +55,10 @@ class Traffic:
         quantiles = {name: Quantiles(**told[name]) for name in ("late_ms", "held_ms", "ack_ms")}
         calls = tuple(CallTimes(**call) for call in told["calls"])
         return cls(**{**told, **quantiles, "calls": calls})
+
+    def completed(self, streams: int = 1) -> int:
+        """Count the recordings whose end was told; only the last of so many streams of a conference may hear of it."""
+        return len({number // streams for number, call in enumerate(self.calls) if call.completed})
 
     @property
     def errors(self) -> list[str]:

@@ -1,7 +1,7 @@
 """What was written but is not yet known to be durable."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from recorder.v1.media_pb2 import Audio
@@ -79,6 +79,18 @@ class Backlog(Generic[RequestT]):
             self._first_sequence += 1
             self._on_acknowledged(request)
         self._settle()
+
+    def waiting(self) -> Iterator[RequestT]:
+        """Give what is not acknowledged, in order."""
+        return iter(self._requests.values())
+
+    def renumber(self) -> None:
+        """Begin again after an opening request: what is kept goes to a stream that knows nothing of it."""
+        self._first_sequence = 2
+        self._requests = dict(enumerate(self._requests.values(), self._first_sequence))
+        for sequence, request in self._requests.items():
+            request.sequence = sequence
+        self._next_sequence = self._first_sequence + len(self._requests)
 
     def close(self) -> None:
         """Drop everything and take nothing more: the recording has ended."""

@@ -6,6 +6,7 @@ from recorder.v1.media_pb2 import Audio, AudioChunk
 from recorder.v1.recording_pb2 import AUDIO_ENCODING_LINEAR16, Leg
 
 MAX_CHUNK_BYTES = 65_536
+RECORDING_RATE_HZ = 16_000
 
 
 class Packer:
@@ -24,6 +25,7 @@ class Packer:
             raise ValueError(f"message_ms is {message_ms}; 1 to 5000 are possible")
         self._message_ms = message_ms
         self._frame_bytes: dict[str, int] = {}
+        self._rates_hz: dict[str, int] = {}
         self._due_bytes: dict[str, int] = {}
         self._next_frame: dict[str, int] = {}
         self._held: dict[str, list[tuple[int, bytearray]]] = {}
@@ -35,6 +37,7 @@ class Packer:
         """Let a leg in; what is written of it begins at a frame."""
         frame_bytes = 2 if leg.encoding == AUDIO_ENCODING_LINEAR16 else 1
         self._frame_bytes[leg.leg_id] = frame_bytes
+        self._rates_hz[leg.leg_id] = leg.sample_rate_hz
         self._due_bytes[leg.leg_id] = max(1, leg.sample_rate_hz * self._message_ms // 1000) * frame_bytes
         self._next_frame[leg.leg_id] = frame
 
@@ -59,6 +62,15 @@ class Packer:
     def position(self, leg_id: str) -> int:
         """Give the frame after the last one written of a leg, in the leg's own rate."""
         return self._next_frame[self._known(leg_id)]
+
+    @property
+    def furthest_frame(self) -> int:
+        """The frame after the last one written of any leg, at 16 kHz."""
+        return max((self.media_frame(leg_id, frame) for leg_id, frame in self._next_frame.items()), default=0)
+
+    def media_frame(self, leg_id: str, frame: int) -> int:
+        """Turn a position in a leg's own rate into one at 16 kHz, rounded down."""
+        return frame * RECORDING_RATE_HZ // self._rates_hz[leg_id]
 
     def end_frame(self, chunk: AudioChunk) -> int:
         """Give the frame after a chunk's last one."""

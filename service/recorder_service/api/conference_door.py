@@ -1,5 +1,6 @@
 """Who comes in: `open` of a conference's stream, and recordings of conferences on demand."""
 
+import time
 from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
@@ -62,11 +63,14 @@ class ConferenceDoor:
         raise BadInput(Reason.INVALID_MESSAGE, message, field="open.target", value="nothing")
 
     async def _join(self, join: recorder_service_pb2.JoinConference) -> tuple[ConferenceStream, tuple[str, ...]]:
+        arrived_s = time.monotonic()
         wanted = conference_request(join)
         application = await self._applications.get(owner(wanted.application_id, "open.join.application_id"))
         plan = wanted.stream.plan
         plan = replace(plan, encoder=chosen_encoder(plan.options, plan.encoder, self._defaults))
-        return await self._conferences.join(replace(wanted.stream, plan=plan), application), wanted.warnings
+        return await self._conferences.join(
+            replace(wanted.stream, plan=plan, arrived_s=arrived_s), application
+        ), wanted.warnings
 
 
 def expect_sequence(sequence: int, expected: int, field: str) -> None:

@@ -27,7 +27,7 @@ from recorder_service.domain.options import (
 )
 from recorder_service.domain.recording import LegRole, PauseMode
 from recorder_service.errors import BadInput, Reason
-from recorder_service.sessions.conference_values import JoinLeg, JoinStream, RecordPlan
+from recorder_service.sessions.conference_values import JoinLeg, JoinStream, RecordPlan, Return
 
 T = TypeVar("T")
 
@@ -150,6 +150,7 @@ def conference_request(join: recorder_service_pb2.JoinConference, field: str = "
         plan=plan,
         legs=tuple(join_leg_request(leg, f"{field}.legs[{index}]") for index, leg in enumerate(join.legs)),
         origin_frame=_origin_frame(join, f"{field}.origin_frame"),
+        returned=_returned(join, f"{field}.returning"),
     )
     application_id = optional_uuid(join.application_id, f"{field}.application_id")
     return ConferenceRequest(application_id, stream, action.warnings)
@@ -282,12 +283,24 @@ def _conference_name(text: str, field: str) -> str:
 
 
 def _origin_frame(join: recorder_service_pb2.JoinConference, field: str) -> int | None:
-    if not join.HasField("origin_frame"):
+    return _position(join.origin_frame, field) if join.HasField("origin_frame") else None
+
+
+def _returned(join: recorder_service_pb2.JoinConference, field: str) -> Return | None:
+    if not join.HasField("returning"):
         return None
-    if not 0 <= join.origin_frame <= _MAX_POSITION:
-        message = f"{field} is {join.origin_frame} but must be 0 to {_MAX_POSITION}"
-        raise BadInput(Reason.FRAME_OUT_OF_RANGE, message, field=field, value=join.origin_frame)
-    return join.origin_frame
+    told = join.returning
+    position_frame = _position(told.position_frame, f"{field}.position_frame")
+    # A stream that came back before may lie before the conference's begin.
+    origin_frame = _position(told.origin_frame, f"{field}.origin_frame", -_MAX_POSITION)
+    return Return(origin_frame, position_frame, told.recorded)
+
+
+def _position(frame: int, field: str, least: int = 0) -> int:
+    if not least <= frame <= _MAX_POSITION:
+        message = f"{field} is {frame} but must be {least} to {_MAX_POSITION}"
+        raise BadInput(Reason.FRAME_OUT_OF_RANGE, message, field=field, value=frame)
+    return frame
 
 
 def _options(start: _OptionsHolder, field: str) -> RecordAction:

@@ -59,9 +59,9 @@ def smooth(pcm: Pcm, offset: int, slip: Slip, reach_frames: int) -> Pcm:
         return pcm
     before, after = pcm[first - _HALF_TAPS : offset], pcm[offset + hole : last + _HALF_TAPS]
     source = np.concatenate((before, _taken_out(slip, before, after), after)).astype(np.float32)
-    starts, kernels = _kernels(2 * reach_frames + hole, slip.by_frames)
-    windows = np.lib.stride_tricks.sliding_window_view(source, 2 * _HALF_TAPS)[starts]
-    moved = np.clip(np.rint(np.einsum("nt,nt->n", windows, kernels)), _INT16.min, _INT16.max)
+    places, kernels = _kernels(2 * reach_frames + hole, slip.by_frames)
+    moved = np.rint(np.einsum("nt,nt->n", source[places], kernels))
+    np.minimum(np.maximum(moved, _INT16.min, out=moved), _INT16.max, out=moved)
     smoothed = pcm.copy()
     smoothed[first:last] = moved.astype(np.int16)
     return smoothed
@@ -75,9 +75,10 @@ def _taken_out(slip: Slip, before: Pcm, after: Pcm) -> Pcm:
     return np.rint(np.linspace(before[-1], after[0], count + 2)[1:-1]).astype(np.int16)
 
 
-@functools.lru_cache(maxsize=64)
+# A step has one length at each sample rate, either way: 300 KB each.
+@functools.lru_cache(maxsize=16)
 def _kernels(frames: int, by_frames: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Say for each output frame where its window starts and how the window is weighted."""
+    """Say for each output frame which frames its window holds and how they are weighted: both (frames, taps)."""
     progress = np.arange(frames) / frames
     # A smooth step: the speed is 1 at both ends.
     position = np.arange(frames) - by_frames * progress**2 * (3 - 2 * progress)
@@ -88,4 +89,4 @@ def _kernels(frames: int, by_frames: int) -> tuple[NDArray[np.intp], NDArray[np.
     window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (distance / _HALF_TAPS) ** 2, 0, None))) / np.i0(_KAISER_BETA)
     kernels = np.sinc(distance) * window
     kernels /= kernels.sum(axis=1, keepdims=True)
-    return whole + 1, kernels.astype(np.float32)
+    return (whole + 1)[:, np.newaxis] + np.arange(2 * _HALF_TAPS), kernels.astype(np.float32)

@@ -64,6 +64,7 @@ class Conference:
         members: The legs that are in it, by id.
         streams: Its open streams by number.
         ended: Whether it is over.
+        recorded: Whether a recording has begun: it is recorded by itself only once.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Conference:
         self._background = background
         self._on_ended = on_ended
         self._live: LiveRecording | None = None
-        self._recorded = False
+        self.recorded = False
         self._began_frame = 0
         self._next_number = 1
 
@@ -111,7 +112,7 @@ class Conference:
 
     def restore(self, live: LiveRecording, began_frame: int) -> None:
         """Take over what a former run left of the conference: a recording that has been replayed."""
-        self._live, self._recorded, self._began_frame = live, True, began_frame
+        self._live, self.recorded, self._began_frame = live, True, began_frame
         self._next_number = max(live.roster.sources, default=0) + 1
 
     def restore_member(self, member: Member) -> None:
@@ -223,7 +224,7 @@ class Conference:
         self.members.update((member.leg.leg_id, member) for member in came)
         leader = next((member for member in came if member.leg.start_on_enter), None)
         try:
-            if self.live is None and leader is not None and not self._plan.on_demand and not self._recorded:
+            if self.live is None and leader is not None and not self._plan.on_demand and not self.recorded:
                 return await self._start(self._plan, leader.joined_frame, stream, sequence)
         except BaseException:
             for member in came:
@@ -278,7 +279,7 @@ class Conference:
             conference=ConferenceFacts(self.name, self._plan.on_demand, began_frame),
         )
         live = await self._recordings.start(recording, self.application)
-        self._live, self._recorded, self._began_frame = live, True, began_frame
+        self._live, self.recorded, self._began_frame = live, True, began_frame
         lsn = 0
         for stream in self.streams.values():
             lsn = self._open_feed(live, stream)
@@ -322,7 +323,7 @@ class Conference:
     def _joined_frame(self, leg: JoinLeg, stream: ConferenceStream, sequence: int, now_frame: int) -> int:
         if leg.frame is None:
             return max(now_frame, stream.origin_frame) if sequence else stream.origin_frame
-        return stream.origin_frame + leg.format.recording_frame(leg.frame)
+        return max(0, stream.origin_frame + leg.format.recording_frame(leg.frame))
 
     def _is_on(self, leg_id: str, stream: ConferenceStream) -> bool:
         member = self.members.get(leg_id)

@@ -51,6 +51,21 @@ class RecordPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """What a stream tells that comes back and is not known any more.
+
+    Attributes:
+        origin_frame: Where its position 0 lay on the conference's timeline.
+        position_frame: Where its audio stands now, in recording frames since its position 0.
+        recorded: Whether a recording of the conference has ended already.
+    """
+
+    origin_frame: int
+    position_frame: int
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JoinStream:
     """A stream that wants to feed a conference.
 
@@ -58,6 +73,8 @@ class JoinStream:
         origin_frame: Where its position 0 lies on the conference's timeline; None leaves it to the server.
         conversation_id: For a conference that does not exist yet.
         plan: For a conference that does not exist yet.
+        arrived_s: When the wish arrived, by the monotonic clock; None means just now.
+        returned: Set if it was there before.
     """
 
     stream_id: UUID
@@ -66,6 +83,25 @@ class JoinStream:
     plan: RecordPlan
     legs: tuple[JoinLeg, ...] = ()
     origin_frame: int | None = None
+    arrived_s: float | None = None
+    returned: Return | None = None
+
+    @property
+    def position_frame(self) -> int:
+        """Where its audio stands, in recording frames since its position 0."""
+        return 0 if self.returned is None else self.returned.position_frame
+
+    @property
+    def conference_frame(self) -> int:
+        """Where a conference stands that is made for it."""
+        origin_frame = self.origin_frame
+        if self.returned is None:
+            return 0
+        return self.position_frame + (self.returned.origin_frame if origin_frame is None else origin_frame)
+
+    def waited_frames(self) -> int:
+        """Say for how long it has been waiting: for the catalog, for the journal, for others that come in."""
+        return 0 if self.arrived_s is None else int((time.monotonic() - self.arrived_s) * RECORDING_RATE_HZ)
 
 
 class ConferenceClock:

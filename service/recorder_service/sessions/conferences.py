@@ -21,6 +21,7 @@ from recorder_service.sessions.notices import Drain
 from recorder_service.sessions.surroundings import Background
 
 _MAX_STREAMS = 0xFFFF
+_MAX_ENDED = 4096
 _DURABLE_TIMEOUT_S = 10.0
 
 
@@ -62,6 +63,8 @@ class Conferences:
         self._make_clock = make_clock
         self._by_name: dict[tuple[UUID, str], Conference] = {}
         self._streams: dict[UUID, ConferenceStream] = {}
+        # The newest streams of conferences that have ended, and whose they were.
+        self._ended: dict[UUID, UUID] = {}
 
     def __len__(self) -> int:
         """Count the conferences that are not over."""
@@ -84,11 +87,14 @@ class Conferences:
         """Return a stream whose RPC was lost.
 
         Raises:
-            NotFound: STREAM_NOT_FOUND.
+            NotFound: STREAM_NOT_FOUND, or CONFERENCE_NOT_FOUND where its conference has ended.
             Unavailable: DRAINING.
         """
         self._recordings.check_open()
         stream = self._streams.get(stream_id)
+        if stream is None and (owner := self._ended.get(stream_id)) and application_id in {None, owner}:
+            message = f"the conference of stream {stream_id} has ended; open a new one with `join`"
+            raise NotFound(Reason.CONFERENCE_NOT_FOUND, message, details={"stream_id": str(stream_id)})
         if stream is None or stream.over or not _is_of(stream.conference, application_id):
             message = f"there is no stream {stream_id}, or no more; open one with `join`"
             raise NotFound(Reason.STREAM_NOT_FOUND, message, details={"stream_id": str(stream_id)})
@@ -185,9 +191,9 @@ class Conferences:
         if conference is None:
             conversation_id = wanted.conversation_id or f"CON-{uuid4()}"
             self._check_conversation(conversation_id)
-            conference = self._by_name[key] = self._make(
-                wanted.name, conversation_id, application, wanted.plan, self._make_clock(0)
-            )
+            clock = self._make_clock(wanted.conference_frame + wanted.waited_frames())
+            conference = self._by_name[key] = self._make(wanted.name, conversation_id, application, wanted.plan, clock)
+            conference.recorded = wanted.returned is not None and wanted.returned.recorded
         return conference
 
     def _make(
@@ -215,10 +221,15 @@ class Conferences:
         if number > _MAX_STREAMS:
             raise overloaded_streams()
         feed = Feed(wanted.stream_id, self._journal, resume_window_s=self._resume_window_s, number=number)
-        origin_frame = conference.clock.now_frame() if wanted.origin_frame is None else wanted.origin_frame
-        if not conference.streams and not conference.members and wanted.origin_frame is None:
-            # The conference begins with this stream.
-            origin_frame = 0
+        origin_frame = wanted.origin_frame
+        if origin_frame is None:
+            # Before the conference began only where a stream returns to one that has begun anew without it.
+            least_frame = 0 if wanted.returned is None else -wanted.position_frame
+            now_frame = conference.clock.now_frame() - wanted.waited_frames()
+            origin_frame = max(least_frame, now_frame - wanted.position_frame)
+            if not conference.streams and not conference.members:
+                # The conference begins with this stream.
+                origin_frame = wanted.conference_frame - wanted.position_frame
         return self._make_stream(wanted.stream_id, feed, conference, origin_frame, followed=wanted.origin_frame is None)
 
     def _make_stream(
@@ -286,6 +297,9 @@ class Conferences:
         for stream_id, stream in list(self._streams.items()):
             if stream.conference is conference:
                 del self._streams[stream_id]
+                self._ended[stream_id] = conference.application.application_id
+        while len(self._ended) > _MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
 
 def _is_of(conference: Conference, application_id: UUID | None) -> bool:

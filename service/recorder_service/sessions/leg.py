@@ -52,6 +52,8 @@ class Leg:
         left_frame: Where it left; None while it is there.
         mutes: When it was muted.
         moved: Whether its positions differ from the sender's.
+        shift_frames: By how much what comes now is moved, in leg frames.
+        settled_frame: The sender's frame from which on that is all there is to it: a whole chunk goes to one place.
     """
 
     __slots__ = (
@@ -67,6 +69,8 @@ class Leg:
         "leg_id",
         "moved",
         "mutes",
+        "settled_frame",
+        "shift_frames",
         "track",
     )
 
@@ -97,9 +101,13 @@ class Leg:
         self._offset_frames = offset_frames
         self._moves: list[Move] = []
         self.moved = offset_frames != 0
+        self.shift_frames = offset_frames
+        self.settled_frame = max(0, -offset_frames)
 
     def place(self, media_frame: int) -> int:
         """Turn a sender's position into a leg frame of the recording; it may be negative."""
+        if media_frame >= self.settled_frame:
+            return media_frame + self.shift_frames
         place = media_frame + self._offset_frames
         for move in self._moves:
             if media_frame >= move.media_frame:
@@ -112,8 +120,10 @@ class Leg:
 
     def move(self, place_frame: int, by_frames: int) -> None:
         """Move what is to come: from a leg frame of the recording on, which nothing was placed at or after."""
-        total = self._offset_frames + sum(move.by_frames for move in self._moves)
-        self._moves.append(Move(place_frame - total, place_frame, by_frames))
+        media_frame = place_frame - self.shift_frames
+        self._moves.append(Move(media_frame, place_frame, by_frames))
+        self.shift_frames += by_frames
+        self.settled_frame = max(self.settled_frame, media_frame + max(0, -by_frames))
         if len(self._moves) > _MOVES_KEPT:
             # Audio that is so late as to come before it lies a fraction of a millisecond off.
             self._offset_frames += self._moves.pop(0).by_frames

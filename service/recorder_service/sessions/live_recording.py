@@ -118,9 +118,12 @@ class LiveRecording:
 
     def congested(self, feed: int = 0) -> bool:
         """Whether the sender of a stream should wait in `room`."""
-        return self._parts.pressure.high or (
-            self._around.brake.wait_s > 0 and self.feeds[feed].waits(self._reach(feed))
-        )
+        return self._parts.pressure.high or (self.late and self.feeds[feed].waits(self._reach(feed)))
+
+    @property
+    def late(self) -> bool:
+        """Whether the node is behind: when something arrives then says nothing about its sender."""
+        return self._around.brake.wait_s > 0
 
     async def room(self, feed: int = 0) -> None:
         """Wait until a sender that is faster than real time may go on."""

@@ -4,7 +4,7 @@ Facts that come seldom: they are written as JSON. All positions are recording fr
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -107,7 +107,8 @@ Membership = OpenFeed | CloseFeed | Join | Leave | Mute | Observe | Wait
 
 def write(entry: Membership) -> bytes:
     """Write an entry without its sequence and feed, which every entry of the journal begins with."""
-    facts = {name: value for name, value in asdict(entry).items() if name not in {"sequence", "feed"}}
+    # Every one of them is flat: dataclasses.asdict, which copies deeply, takes several times as long.
+    facts = {name: getattr(entry, name) for name in entry.__slots__ if name not in {"sequence", "feed"}}
     return json.dumps(facts, separators=(",", ":")).encode()
 
 

@@ -36,6 +36,10 @@ class Placing:
         self._clock.saw(path.furthest_frame)
 
     def _move(self, leg: Leg, chunk: Chunk) -> None:
+        if chunk.start_frame >= leg.settled_frame:
+            # Nearly every chunk: moves are rare, and one lies behind it.
+            self._path.place(leg.track, chunk.start_frame + leg.shift_frames, chunk.payload)
+            return
         for frame, payload in leg.taken_out(chunk.start_frame, chunk.payload):
             self._path.take_out(leg.track, frame, payload)
         for frame, payload in leg.parts(chunk.start_frame, chunk.payload):

@@ -93,8 +93,9 @@ class Roster:
         return [leg for source in self.sources.values() for leg in source.legs.values()]
 
     def reach(self, feed: int) -> int:
-        """Say up to which recording frame a stream has brought audio."""
-        return max(self._ends(self.source(feed).legs.values()), default=0)
+        """Say up to which recording frame a stream has brought audio; before any, where its position 0 lies."""
+        source = self.source(feed)
+        return max(source.origin_frame, *self._ends(source.legs.values()))
 
     def next_index(self) -> int:
         """Return the index of the next stay."""

@@ -70,8 +70,7 @@ def outcome(rendition: Rendition | RemoteRendition, todo: Sequence[Step]) -> tup
     """Render in batches of three."""
     data = bytearray()
     seen = [rendition.progress]
-    for at in range(0, len(todo), 3):
-        seen.append(rendition.take(todo[at : at + 3], data.extend))
+    seen += [rendition.take(todo[at : at + 3], data.extend) for at in range(0, len(todo), 3)]
     finished, last = rendition.finish(SECONDS * 16_000, data.extend)
     rendition.release()
     return bytes(data), finished, [_without_clock(progress) for progress in (*seen, last)]

@@ -1,6 +1,7 @@
 """Who may come into a conference, what comes of a stream that is told twice or lost, and which recordings are made."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +15,7 @@ from recorder_service.domain.application import Application
 from recorder_service.domain.options import EncoderOptions, FileFormat, RecordOptions
 from recorder_service.domain.recording import Recording, StopReason
 from recorder_service.errors import BadInput, NotFound, Overloaded, Reason
-from recorder_service.sessions.conference_values import JoinLeg, JoinStream, RecordPlan
+from recorder_service.sessions.conference_values import JoinLeg, JoinStream, RecordPlan, Return
 from recorder_service.sessions.live_recording import LiveRecording
 from recorder_service.sessions.notices import Ended, Started, Stopped
 
@@ -189,3 +190,40 @@ async def test_leg_comes_back_in_the_same_format_or_not_at_all(stage: Stage) -> 
     assert refused.value.reason is Reason.INVALID_FIELD
     await stream.join(3, leg("b"))
     assert list(stream.conference.members) == ["a", "b"]
+
+
+async def test_stream_that_waited_lies_where_it_arrived(stage: Stage) -> None:
+    """Its position 0 is the instant of its arrival, however long the others' coming in took."""
+    await stage.conferences.join(replace(wanted(leg("a")), origin_frame=None), stage.application)
+    stage.now_s = 10.0
+    asked = replace(wanted(leg("b")), origin_frame=None, arrived_s=time.monotonic() - 2)
+    late = await stage.conferences.join(asked, stage.application)
+    assert 7.5 * 16_000 < late.origin_frame <= 8 * 16_000
+
+
+async def test_streams_that_return_find_the_timeline_that_they_left(stage: Stage) -> None:
+    """The first one makes the conference again; nothing of it begins a recording that has ended already."""
+    back = Return(origin_frame=1600, position_frame=160_000, recorded=True)
+    first = replace(wanted(leg("a")), origin_frame=None, returned=back)
+    stream = await stage.conferences.join(first, stage.application)
+    assert stream.origin_frame == 1600
+    assert stream.conference.clock.now_frame() == 161_600
+    assert stream.conference.live is None
+    stage.now_s = 1.0
+    second = replace(wanted(leg("b")), origin_frame=None, returned=Return(0, 320_000, recorded=False))
+    # Its clock and the first one's have drifted apart: where its audio stands is now.
+    assert (await stage.conferences.join(second, stage.application)).origin_frame == 177_600 - 320_000
+    third = replace(wanted(leg("c")), origin_frame=320, returned=back)
+    assert (await stage.conferences.join(third, stage.application)).origin_frame == 320
+
+
+async def test_stream_of_a_conference_that_ended_is_told_so(stage: Stage) -> None:
+    """Its own application only, and not for ever."""
+    stream = await stage.conferences.join(wanted(leg("a")), stage.application)
+    await stream.close(2)
+    with pytest.raises(NotFound) as ended:
+        stage.conferences.resume(stream.stream_id, stage.application.application_id)
+    assert ended.value.reason is Reason.CONFERENCE_NOT_FOUND
+    with pytest.raises(NotFound) as foreign:
+        stage.conferences.resume(stream.stream_id, uuid4())
+    assert foreign.value.reason is Reason.STREAM_NOT_FOUND

@@ -63,3 +63,23 @@ def test_frames_never_overlap_and_keep_their_order(moves: list[tuple[int, int]],
         kept += len(part.payload)
     taken = sum(-by for _, by in moves[:32] if by < 0)
     assert kept == 4000 - taken - max(0, -offset)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.sampled_from([-3, -1, 1, 3])), max_size=40),
+    st.integers(-50, 50),
+    st.integers(0, 4000),
+)
+def test_chunk_from_the_settled_frame_on_goes_to_one_place(
+    moves: list[tuple[int, int]], offset: int, further: int
+) -> None:
+    """A shift is all there is to it: nothing is cut, nothing taken out."""
+    moved, place = leg(offset, MU_LAW), 200
+    for distance, by in moves:
+        place += distance + 3
+        moved.move(place, by)
+    start, payload = moved.settled_frame + further, bytes(range(200))
+    [part] = moved.parts(start, payload)
+    assert (part.start_frame, bytes(part.payload)) == (start + moved.shift_frames, payload)
+    assert moved.taken_out(start, payload) == []
+    assert moved.place(start) == start + moved.shift_frames

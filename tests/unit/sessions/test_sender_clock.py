@@ -32,6 +32,22 @@ def test_drift_is_followed_within_three_milliseconds_for_two_hours(ppm: float) -
     assert clock.drift_ppb == pytest.approx(ppm * 1000, abs=15_000)
 
 
+@pytest.mark.parametrize("ppm", [-150, 0, 180])
+def test_sender_that_speaks_once_in_five_seconds_is_within_five_milliseconds(ppm: float) -> None:
+    """From two minutes on, whatever the network did to its first words: one message at a time is all there is."""
+    for seed in range(30):
+        chance, clock = random.Random(seed), SenderClock()
+        told_late = chance.expovariate(1 / 0.003) * SECOND
+        for frame in range(0, 1200 * SECOND, 5 * SECOND):
+            truth = -frame * ppm * 1e-6 - told_late
+            if frame > 120 * SECOND:
+                assert abs(clock.shift_frames - truth) < 5 * 16, (seed, frame)
+            delay = chance.expovariate(1 / 0.003) * SECOND
+            if chance.random() > 0.02:
+                steps = clock.observe(Observation(int(frame + delay), int(truth + delay)))
+                clock.shift_frames += steps * STEP_FRAMES
+
+
 def test_clock_that_is_right_is_left_alone() -> None:
     """Jitter and stalls move nothing: the samples stay what was sent."""
     clock = SenderClock()

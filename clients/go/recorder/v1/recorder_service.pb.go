@@ -992,7 +992,9 @@ type JoinConference struct {
 	// Encoder settings; absent means the service's defaults.
 	Encoder *EncoderOptions `protobuf:"bytes,10,opt,name=encoder,proto3" json:"encoder,omitempty"`
 	// Free labels kept with the recording and echoed in its events. At most 32 keys of 64 characters, values of 512.
-	Metadata      map[string]string `protobuf:"bytes,11,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,11,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Set by a stream that was there before and whose resume was answered with STREAM_NOT_FOUND.
+	Returning     *ReturnToConference `protobuf:"bytes,12,opt,name=returning,proto3" json:"returning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1115,6 +1117,13 @@ func (x *JoinConference) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *JoinConference) GetReturning() *ReturnToConference {
+	if x != nil {
+		return x.Returning
+	}
+	return nil
+}
+
 type isJoinConference_Options interface {
 	isJoinConference_Options()
 }
@@ -1133,7 +1142,77 @@ func (*JoinConference_Typed) isJoinConference_Options() {}
 
 func (*JoinConference_Ncco) isJoinConference_Options() {}
 
-// ResumeConference names the stream to go on with.
+// ReturnToConference lets a stream that is not known any more come back as a new one, with a new `stream_id`, and keep
+// its timeline: its positions go on counting where they were. What is known of it is what it says here. If the conference
+// is gone too, because the server was restarted while no recording of it ran, the first stream that comes back makes it
+// again, at the time where it was; `conversation_id`, `record`, `options`, `encoder` and `metadata` are those of before.
+type ReturnToConference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `origin_frame` of the last ConferenceOpened.
+	OriginFrame int64 `protobuf:"varint,1,opt,name=origin_frame,json=originFrame,proto3" json:"origin_frame,omitempty"`
+	// Where this stream's audio stands now, in frames at 16 kHz since its position 0.
+	PositionFrame int64 `protobuf:"varint,2,opt,name=position_frame,json=positionFrame,proto3" json:"position_frame,omitempty"`
+	// Whether a recording of the conference has ended already. A conference that is made again and is recorded
+	// automatically is then not recorded anew by itself.
+	Recorded      bool `protobuf:"varint,3,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnToConference) Reset() {
+	*x = ReturnToConference{}
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnToConference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnToConference) ProtoMessage() {}
+
+func (x *ReturnToConference) ProtoReflect() protoreflect.Message {
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnToConference.ProtoReflect.Descriptor instead.
+func (*ReturnToConference) Descriptor() ([]byte, []int) {
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReturnToConference) GetOriginFrame() int64 {
+	if x != nil {
+		return x.OriginFrame
+	}
+	return 0
+}
+
+func (x *ReturnToConference) GetPositionFrame() int64 {
+	if x != nil {
+		return x.PositionFrame
+	}
+	return 0
+}
+
+func (x *ReturnToConference) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
+// ResumeConference names the stream to go on with. STREAM_NOT_FOUND: its resume window has passed, or the server was
+// restarted while no recording of its conference ran, for then nothing of it is kept; come back with `join` and `returning`.
+// CONFERENCE_NOT_FOUND: its conference has ended.
 type ResumeConference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id. If another RPC still holds it, that one is ended with STREAM_REPLACED.
@@ -1144,7 +1223,7 @@ type ResumeConference struct {
 
 func (x *ResumeConference) Reset() {
 	*x = ResumeConference{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[8]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1235,7 @@ func (x *ResumeConference) String() string {
 func (*ResumeConference) ProtoMessage() {}
 
 func (x *ResumeConference) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[8]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1248,7 @@ func (x *ResumeConference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeConference.ProtoReflect.Descriptor instead.
 func (*ResumeConference) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{8}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ResumeConference) GetStreamId() string {
@@ -1200,7 +1279,7 @@ type JoinLeg struct {
 
 func (x *JoinLeg) Reset() {
 	*x = JoinLeg{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[9]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1291,7 @@ func (x *JoinLeg) String() string {
 func (*JoinLeg) ProtoMessage() {}
 
 func (x *JoinLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[9]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1304,7 @@ func (x *JoinLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinLeg.ProtoReflect.Descriptor instead.
 func (*JoinLeg) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{9}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JoinLeg) GetLeg() *Leg {
@@ -1276,7 +1355,7 @@ type LeaveLeg struct {
 
 func (x *LeaveLeg) Reset() {
 	*x = LeaveLeg{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[10]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1367,7 @@ func (x *LeaveLeg) String() string {
 func (*LeaveLeg) ProtoMessage() {}
 
 func (x *LeaveLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[10]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1380,7 @@ func (x *LeaveLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveLeg.ProtoReflect.Descriptor instead.
 func (*LeaveLeg) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{10}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LeaveLeg) GetLegId() string {
@@ -1334,7 +1413,7 @@ type MuteLeg struct {
 
 func (x *MuteLeg) Reset() {
 	*x = MuteLeg{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[11]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1425,7 @@ func (x *MuteLeg) String() string {
 func (*MuteLeg) ProtoMessage() {}
 
 func (x *MuteLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[11]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1438,7 @@ func (x *MuteLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MuteLeg.ProtoReflect.Descriptor instead.
 func (*MuteLeg) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{11}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MuteLeg) GetLegId() string {
@@ -1392,7 +1471,7 @@ type CloseConference struct {
 
 func (x *CloseConference) Reset() {
 	*x = CloseConference{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[12]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1483,7 @@ func (x *CloseConference) String() string {
 func (*CloseConference) ProtoMessage() {}
 
 func (x *CloseConference) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[12]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1496,7 @@ func (x *CloseConference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseConference.ProtoReflect.Descriptor instead.
 func (*CloseConference) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{12}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{13}
 }
 
 // RecordConferenceResponse is one message to the media server.
@@ -1442,7 +1521,7 @@ type RecordConferenceResponse struct {
 
 func (x *RecordConferenceResponse) Reset() {
 	*x = RecordConferenceResponse{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[13]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1533,7 @@ func (x *RecordConferenceResponse) String() string {
 func (*RecordConferenceResponse) ProtoMessage() {}
 
 func (x *RecordConferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[13]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1546,7 @@ func (x *RecordConferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordConferenceResponse.ProtoReflect.Descriptor instead.
 func (*RecordConferenceResponse) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{13}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordConferenceResponse) GetPayload() isRecordConferenceResponse_Payload {
@@ -1628,7 +1707,7 @@ type ConferenceOpened struct {
 
 func (x *ConferenceOpened) Reset() {
 	*x = ConferenceOpened{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[14]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1719,7 @@ func (x *ConferenceOpened) String() string {
 func (*ConferenceOpened) ProtoMessage() {}
 
 func (x *ConferenceOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[14]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1732,7 @@ func (x *ConferenceOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConferenceOpened.ProtoReflect.Descriptor instead.
 func (*ConferenceOpened) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{14}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ConferenceOpened) GetConversationId() string {
@@ -1702,7 +1781,7 @@ type ConferenceRecordingStarted struct {
 
 func (x *ConferenceRecordingStarted) Reset() {
 	*x = ConferenceRecordingStarted{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[15]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1793,7 @@ func (x *ConferenceRecordingStarted) String() string {
 func (*ConferenceRecordingStarted) ProtoMessage() {}
 
 func (x *ConferenceRecordingStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[15]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1806,7 @@ func (x *ConferenceRecordingStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConferenceRecordingStarted.ProtoReflect.Descriptor instead.
 func (*ConferenceRecordingStarted) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{15}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ConferenceRecordingStarted) GetRecording() *Recording {
@@ -1752,7 +1831,7 @@ type ConferenceRecordingStopped struct {
 
 func (x *ConferenceRecordingStopped) Reset() {
 	*x = ConferenceRecordingStopped{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[16]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1843,7 @@ func (x *ConferenceRecordingStopped) String() string {
 func (*ConferenceRecordingStopped) ProtoMessage() {}
 
 func (x *ConferenceRecordingStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[16]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1856,7 @@ func (x *ConferenceRecordingStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConferenceRecordingStopped.ProtoReflect.Descriptor instead.
 func (*ConferenceRecordingStopped) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{16}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConferenceRecordingStopped) GetRecordingId() string {
@@ -1812,7 +1891,7 @@ type ConferenceEnded struct {
 
 func (x *ConferenceEnded) Reset() {
 	*x = ConferenceEnded{}
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[17]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1903,7 @@ func (x *ConferenceEnded) String() string {
 func (*ConferenceEnded) ProtoMessage() {}
 
 func (x *ConferenceEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_recorder_v1_recorder_service_proto_msgTypes[17]
+	mi := &file_recorder_v1_recorder_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1916,7 @@ func (x *ConferenceEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConferenceEnded.ProtoReflect.Descriptor instead.
 func (*ConferenceEnded) Descriptor() ([]byte, []int) {
-	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{17}
+	return file_recorder_v1_recorder_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ConferenceEnded) GetConferenceEnded() bool {
@@ -1904,7 +1983,7 @@ const file_recorder_v1_recorder_service_proto_rawDesc = "" +
 	"\x04join\x18\x01 \x01(\v2\x1b.recorder.v1.JoinConferenceH\x00R\x04join\x127\n" +
 	"\x06resume\x18\x02 \x01(\v2\x1d.recorder.v1.ResumeConferenceH\x00R\x06resume\x12<\n" +
 	"\fack_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vackIntervalB\b\n" +
-	"\x06target\"\xe8\x04\n" +
+	"\x06target\"\xa7\x05\n" +
 	"\x0eJoinConference\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12%\n" +
@@ -1917,13 +1996,18 @@ const file_recorder_v1_recorder_service_proto_rawDesc = "" +
 	"\x04ncco\x18\t \x01(\v2\x17.google.protobuf.StructH\x00R\x04ncco\x125\n" +
 	"\aencoder\x18\n" +
 	" \x01(\v2\x1b.recorder.v1.EncoderOptionsR\aencoder\x12E\n" +
-	"\bmetadata\x18\v \x03(\v2).recorder.v1.JoinConference.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\v \x03(\v2).recorder.v1.JoinConference.MetadataEntryR\bmetadata\x12=\n" +
+	"\treturning\x18\f \x01(\v2\x1f.recorder.v1.ReturnToConferenceR\treturning\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
 	"\aoptionsB\x0f\n" +
 	"\r_origin_frameB\t\n" +
-	"\a_record\"/\n" +
+	"\a_record\"z\n" +
+	"\x12ReturnToConference\x12!\n" +
+	"\forigin_frame\x18\x01 \x01(\x03R\voriginFrame\x12%\n" +
+	"\x0eposition_frame\x18\x02 \x01(\x03R\rpositionFrame\x12\x1a\n" +
+	"\brecorded\x18\x03 \x01(\bR\brecorded\"/\n" +
 	"\x10ResumeConference\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\"\xc6\x01\n" +
 	"\aJoinLeg\x12\"\n" +
@@ -1990,7 +2074,7 @@ func file_recorder_v1_recorder_service_proto_rawDescGZIP() []byte {
 }
 
 var file_recorder_v1_recorder_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_recorder_v1_recorder_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_recorder_v1_recorder_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_recorder_v1_recorder_service_proto_goTypes = []any{
 	(ConferenceRecordMode)(0),          // 0: recorder.v1.ConferenceRecordMode
 	(*RecordCallRequest)(nil),          // 1: recorder.v1.RecordCallRequest
@@ -2001,94 +2085,96 @@ var file_recorder_v1_recorder_service_proto_goTypes = []any{
 	(*RecordConferenceRequest)(nil),    // 6: recorder.v1.RecordConferenceRequest
 	(*OpenConference)(nil),             // 7: recorder.v1.OpenConference
 	(*JoinConference)(nil),             // 8: recorder.v1.JoinConference
-	(*ResumeConference)(nil),           // 9: recorder.v1.ResumeConference
-	(*JoinLeg)(nil),                    // 10: recorder.v1.JoinLeg
-	(*LeaveLeg)(nil),                   // 11: recorder.v1.LeaveLeg
-	(*MuteLeg)(nil),                    // 12: recorder.v1.MuteLeg
-	(*CloseConference)(nil),            // 13: recorder.v1.CloseConference
-	(*RecordConferenceResponse)(nil),   // 14: recorder.v1.RecordConferenceResponse
-	(*ConferenceOpened)(nil),           // 15: recorder.v1.ConferenceOpened
-	(*ConferenceRecordingStarted)(nil), // 16: recorder.v1.ConferenceRecordingStarted
-	(*ConferenceRecordingStopped)(nil), // 17: recorder.v1.ConferenceRecordingStopped
-	(*ConferenceEnded)(nil),            // 18: recorder.v1.ConferenceEnded
-	nil,                                // 19: recorder.v1.StartCall.MetadataEntry
-	nil,                                // 20: recorder.v1.JoinConference.MetadataEntry
-	(*Audio)(nil),                      // 21: recorder.v1.Audio
-	(*Dtmf)(nil),                       // 22: recorder.v1.Dtmf
-	(*Control)(nil),                    // 23: recorder.v1.Control
-	(*Close)(nil),                      // 24: recorder.v1.Close
-	(*durationpb.Duration)(nil),        // 25: google.protobuf.Duration
-	(*Leg)(nil),                        // 26: recorder.v1.Leg
-	(*RecordOptions)(nil),              // 27: recorder.v1.RecordOptions
-	(*structpb.Struct)(nil),            // 28: google.protobuf.Struct
-	(*EncoderOptions)(nil),             // 29: recorder.v1.EncoderOptions
-	(*Opened)(nil),                     // 30: recorder.v1.Opened
-	(*Ack)(nil),                        // 31: recorder.v1.Ack
-	(*Play)(nil),                       // 32: recorder.v1.Play
-	(*Stopped)(nil),                    // 33: recorder.v1.Stopped
-	(*Completed)(nil),                  // 34: recorder.v1.Completed
-	(*Drain)(nil),                      // 35: recorder.v1.Drain
-	(*Recording)(nil),                  // 36: recorder.v1.Recording
-	(StopReason)(0),                    // 37: recorder.v1.StopReason
+	(*ReturnToConference)(nil),         // 9: recorder.v1.ReturnToConference
+	(*ResumeConference)(nil),           // 10: recorder.v1.ResumeConference
+	(*JoinLeg)(nil),                    // 11: recorder.v1.JoinLeg
+	(*LeaveLeg)(nil),                   // 12: recorder.v1.LeaveLeg
+	(*MuteLeg)(nil),                    // 13: recorder.v1.MuteLeg
+	(*CloseConference)(nil),            // 14: recorder.v1.CloseConference
+	(*RecordConferenceResponse)(nil),   // 15: recorder.v1.RecordConferenceResponse
+	(*ConferenceOpened)(nil),           // 16: recorder.v1.ConferenceOpened
+	(*ConferenceRecordingStarted)(nil), // 17: recorder.v1.ConferenceRecordingStarted
+	(*ConferenceRecordingStopped)(nil), // 18: recorder.v1.ConferenceRecordingStopped
+	(*ConferenceEnded)(nil),            // 19: recorder.v1.ConferenceEnded
+	nil,                                // 20: recorder.v1.StartCall.MetadataEntry
+	nil,                                // 21: recorder.v1.JoinConference.MetadataEntry
+	(*Audio)(nil),                      // 22: recorder.v1.Audio
+	(*Dtmf)(nil),                       // 23: recorder.v1.Dtmf
+	(*Control)(nil),                    // 24: recorder.v1.Control
+	(*Close)(nil),                      // 25: recorder.v1.Close
+	(*durationpb.Duration)(nil),        // 26: google.protobuf.Duration
+	(*Leg)(nil),                        // 27: recorder.v1.Leg
+	(*RecordOptions)(nil),              // 28: recorder.v1.RecordOptions
+	(*structpb.Struct)(nil),            // 29: google.protobuf.Struct
+	(*EncoderOptions)(nil),             // 30: recorder.v1.EncoderOptions
+	(*Opened)(nil),                     // 31: recorder.v1.Opened
+	(*Ack)(nil),                        // 32: recorder.v1.Ack
+	(*Play)(nil),                       // 33: recorder.v1.Play
+	(*Stopped)(nil),                    // 34: recorder.v1.Stopped
+	(*Completed)(nil),                  // 35: recorder.v1.Completed
+	(*Drain)(nil),                      // 36: recorder.v1.Drain
+	(*Recording)(nil),                  // 37: recorder.v1.Recording
+	(StopReason)(0),                    // 38: recorder.v1.StopReason
 }
 var file_recorder_v1_recorder_service_proto_depIdxs = []int32{
 	2,  // 0: recorder.v1.RecordCallRequest.open:type_name -> recorder.v1.OpenCall
-	21, // 1: recorder.v1.RecordCallRequest.audio:type_name -> recorder.v1.Audio
-	22, // 2: recorder.v1.RecordCallRequest.dtmf:type_name -> recorder.v1.Dtmf
-	23, // 3: recorder.v1.RecordCallRequest.control:type_name -> recorder.v1.Control
-	24, // 4: recorder.v1.RecordCallRequest.close:type_name -> recorder.v1.Close
+	22, // 1: recorder.v1.RecordCallRequest.audio:type_name -> recorder.v1.Audio
+	23, // 2: recorder.v1.RecordCallRequest.dtmf:type_name -> recorder.v1.Dtmf
+	24, // 3: recorder.v1.RecordCallRequest.control:type_name -> recorder.v1.Control
+	25, // 4: recorder.v1.RecordCallRequest.close:type_name -> recorder.v1.Close
 	3,  // 5: recorder.v1.OpenCall.start:type_name -> recorder.v1.StartCall
 	4,  // 6: recorder.v1.OpenCall.resume:type_name -> recorder.v1.ResumeCall
-	25, // 7: recorder.v1.OpenCall.ack_interval:type_name -> google.protobuf.Duration
-	26, // 8: recorder.v1.StartCall.legs:type_name -> recorder.v1.Leg
-	27, // 9: recorder.v1.StartCall.typed:type_name -> recorder.v1.RecordOptions
-	28, // 10: recorder.v1.StartCall.ncco:type_name -> google.protobuf.Struct
-	29, // 11: recorder.v1.StartCall.encoder:type_name -> recorder.v1.EncoderOptions
-	19, // 12: recorder.v1.StartCall.metadata:type_name -> recorder.v1.StartCall.MetadataEntry
-	30, // 13: recorder.v1.RecordCallResponse.opened:type_name -> recorder.v1.Opened
-	31, // 14: recorder.v1.RecordCallResponse.ack:type_name -> recorder.v1.Ack
-	32, // 15: recorder.v1.RecordCallResponse.play:type_name -> recorder.v1.Play
-	33, // 16: recorder.v1.RecordCallResponse.stopped:type_name -> recorder.v1.Stopped
-	34, // 17: recorder.v1.RecordCallResponse.completed:type_name -> recorder.v1.Completed
-	35, // 18: recorder.v1.RecordCallResponse.drain:type_name -> recorder.v1.Drain
+	26, // 7: recorder.v1.OpenCall.ack_interval:type_name -> google.protobuf.Duration
+	27, // 8: recorder.v1.StartCall.legs:type_name -> recorder.v1.Leg
+	28, // 9: recorder.v1.StartCall.typed:type_name -> recorder.v1.RecordOptions
+	29, // 10: recorder.v1.StartCall.ncco:type_name -> google.protobuf.Struct
+	30, // 11: recorder.v1.StartCall.encoder:type_name -> recorder.v1.EncoderOptions
+	20, // 12: recorder.v1.StartCall.metadata:type_name -> recorder.v1.StartCall.MetadataEntry
+	31, // 13: recorder.v1.RecordCallResponse.opened:type_name -> recorder.v1.Opened
+	32, // 14: recorder.v1.RecordCallResponse.ack:type_name -> recorder.v1.Ack
+	33, // 15: recorder.v1.RecordCallResponse.play:type_name -> recorder.v1.Play
+	34, // 16: recorder.v1.RecordCallResponse.stopped:type_name -> recorder.v1.Stopped
+	35, // 17: recorder.v1.RecordCallResponse.completed:type_name -> recorder.v1.Completed
+	36, // 18: recorder.v1.RecordCallResponse.drain:type_name -> recorder.v1.Drain
 	7,  // 19: recorder.v1.RecordConferenceRequest.open:type_name -> recorder.v1.OpenConference
-	21, // 20: recorder.v1.RecordConferenceRequest.audio:type_name -> recorder.v1.Audio
-	22, // 21: recorder.v1.RecordConferenceRequest.dtmf:type_name -> recorder.v1.Dtmf
-	10, // 22: recorder.v1.RecordConferenceRequest.join_leg:type_name -> recorder.v1.JoinLeg
-	11, // 23: recorder.v1.RecordConferenceRequest.leave_leg:type_name -> recorder.v1.LeaveLeg
-	12, // 24: recorder.v1.RecordConferenceRequest.mute_leg:type_name -> recorder.v1.MuteLeg
-	23, // 25: recorder.v1.RecordConferenceRequest.control:type_name -> recorder.v1.Control
-	13, // 26: recorder.v1.RecordConferenceRequest.close:type_name -> recorder.v1.CloseConference
+	22, // 20: recorder.v1.RecordConferenceRequest.audio:type_name -> recorder.v1.Audio
+	23, // 21: recorder.v1.RecordConferenceRequest.dtmf:type_name -> recorder.v1.Dtmf
+	11, // 22: recorder.v1.RecordConferenceRequest.join_leg:type_name -> recorder.v1.JoinLeg
+	12, // 23: recorder.v1.RecordConferenceRequest.leave_leg:type_name -> recorder.v1.LeaveLeg
+	13, // 24: recorder.v1.RecordConferenceRequest.mute_leg:type_name -> recorder.v1.MuteLeg
+	24, // 25: recorder.v1.RecordConferenceRequest.control:type_name -> recorder.v1.Control
+	14, // 26: recorder.v1.RecordConferenceRequest.close:type_name -> recorder.v1.CloseConference
 	8,  // 27: recorder.v1.OpenConference.join:type_name -> recorder.v1.JoinConference
-	9,  // 28: recorder.v1.OpenConference.resume:type_name -> recorder.v1.ResumeConference
-	25, // 29: recorder.v1.OpenConference.ack_interval:type_name -> google.protobuf.Duration
-	10, // 30: recorder.v1.JoinConference.legs:type_name -> recorder.v1.JoinLeg
+	10, // 28: recorder.v1.OpenConference.resume:type_name -> recorder.v1.ResumeConference
+	26, // 29: recorder.v1.OpenConference.ack_interval:type_name -> google.protobuf.Duration
+	11, // 30: recorder.v1.JoinConference.legs:type_name -> recorder.v1.JoinLeg
 	0,  // 31: recorder.v1.JoinConference.record:type_name -> recorder.v1.ConferenceRecordMode
-	27, // 32: recorder.v1.JoinConference.typed:type_name -> recorder.v1.RecordOptions
-	28, // 33: recorder.v1.JoinConference.ncco:type_name -> google.protobuf.Struct
-	29, // 34: recorder.v1.JoinConference.encoder:type_name -> recorder.v1.EncoderOptions
-	20, // 35: recorder.v1.JoinConference.metadata:type_name -> recorder.v1.JoinConference.MetadataEntry
-	26, // 36: recorder.v1.JoinLeg.leg:type_name -> recorder.v1.Leg
-	15, // 37: recorder.v1.RecordConferenceResponse.opened:type_name -> recorder.v1.ConferenceOpened
-	31, // 38: recorder.v1.RecordConferenceResponse.ack:type_name -> recorder.v1.Ack
-	32, // 39: recorder.v1.RecordConferenceResponse.play:type_name -> recorder.v1.Play
-	16, // 40: recorder.v1.RecordConferenceResponse.started:type_name -> recorder.v1.ConferenceRecordingStarted
-	17, // 41: recorder.v1.RecordConferenceResponse.stopped:type_name -> recorder.v1.ConferenceRecordingStopped
-	34, // 42: recorder.v1.RecordConferenceResponse.completed:type_name -> recorder.v1.Completed
-	35, // 43: recorder.v1.RecordConferenceResponse.drain:type_name -> recorder.v1.Drain
-	18, // 44: recorder.v1.RecordConferenceResponse.ended:type_name -> recorder.v1.ConferenceEnded
-	36, // 45: recorder.v1.ConferenceOpened.recording:type_name -> recorder.v1.Recording
-	36, // 46: recorder.v1.ConferenceRecordingStarted.recording:type_name -> recorder.v1.Recording
-	37, // 47: recorder.v1.ConferenceRecordingStopped.reason:type_name -> recorder.v1.StopReason
-	1,  // 48: recorder.v1.RecorderService.RecordCall:input_type -> recorder.v1.RecordCallRequest
-	6,  // 49: recorder.v1.RecorderService.RecordConference:input_type -> recorder.v1.RecordConferenceRequest
-	5,  // 50: recorder.v1.RecorderService.RecordCall:output_type -> recorder.v1.RecordCallResponse
-	14, // 51: recorder.v1.RecorderService.RecordConference:output_type -> recorder.v1.RecordConferenceResponse
-	50, // [50:52] is the sub-list for method output_type
-	48, // [48:50] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	28, // 32: recorder.v1.JoinConference.typed:type_name -> recorder.v1.RecordOptions
+	29, // 33: recorder.v1.JoinConference.ncco:type_name -> google.protobuf.Struct
+	30, // 34: recorder.v1.JoinConference.encoder:type_name -> recorder.v1.EncoderOptions
+	21, // 35: recorder.v1.JoinConference.metadata:type_name -> recorder.v1.JoinConference.MetadataEntry
+	9,  // 36: recorder.v1.JoinConference.returning:type_name -> recorder.v1.ReturnToConference
+	27, // 37: recorder.v1.JoinLeg.leg:type_name -> recorder.v1.Leg
+	16, // 38: recorder.v1.RecordConferenceResponse.opened:type_name -> recorder.v1.ConferenceOpened
+	32, // 39: recorder.v1.RecordConferenceResponse.ack:type_name -> recorder.v1.Ack
+	33, // 40: recorder.v1.RecordConferenceResponse.play:type_name -> recorder.v1.Play
+	17, // 41: recorder.v1.RecordConferenceResponse.started:type_name -> recorder.v1.ConferenceRecordingStarted
+	18, // 42: recorder.v1.RecordConferenceResponse.stopped:type_name -> recorder.v1.ConferenceRecordingStopped
+	35, // 43: recorder.v1.RecordConferenceResponse.completed:type_name -> recorder.v1.Completed
+	36, // 44: recorder.v1.RecordConferenceResponse.drain:type_name -> recorder.v1.Drain
+	19, // 45: recorder.v1.RecordConferenceResponse.ended:type_name -> recorder.v1.ConferenceEnded
+	37, // 46: recorder.v1.ConferenceOpened.recording:type_name -> recorder.v1.Recording
+	37, // 47: recorder.v1.ConferenceRecordingStarted.recording:type_name -> recorder.v1.Recording
+	38, // 48: recorder.v1.ConferenceRecordingStopped.reason:type_name -> recorder.v1.StopReason
+	1,  // 49: recorder.v1.RecorderService.RecordCall:input_type -> recorder.v1.RecordCallRequest
+	6,  // 50: recorder.v1.RecorderService.RecordConference:input_type -> recorder.v1.RecordConferenceRequest
+	5,  // 51: recorder.v1.RecorderService.RecordCall:output_type -> recorder.v1.RecordCallResponse
+	15, // 52: recorder.v1.RecorderService.RecordConference:output_type -> recorder.v1.RecordConferenceResponse
+	51, // [51:53] is the sub-list for method output_type
+	49, // [49:51] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_recorder_v1_recorder_service_proto_init() }
@@ -2139,10 +2225,10 @@ func file_recorder_v1_recorder_service_proto_init() {
 		(*JoinConference_Typed)(nil),
 		(*JoinConference_Ncco)(nil),
 	}
-	file_recorder_v1_recorder_service_proto_msgTypes[9].OneofWrappers = []any{}
 	file_recorder_v1_recorder_service_proto_msgTypes[10].OneofWrappers = []any{}
 	file_recorder_v1_recorder_service_proto_msgTypes[11].OneofWrappers = []any{}
-	file_recorder_v1_recorder_service_proto_msgTypes[13].OneofWrappers = []any{
+	file_recorder_v1_recorder_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_recorder_v1_recorder_service_proto_msgTypes[14].OneofWrappers = []any{
 		(*RecordConferenceResponse_Opened)(nil),
 		(*RecordConferenceResponse_Ack)(nil),
 		(*RecordConferenceResponse_Play)(nil),
@@ -2158,7 +2244,7 @@ func file_recorder_v1_recorder_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recorder_v1_recorder_service_proto_rawDesc), len(file_recorder_v1_recorder_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

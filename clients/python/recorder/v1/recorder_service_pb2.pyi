@@ -456,6 +456,7 @@ class JoinConference(_message.Message):
     NCCO_FIELD_NUMBER: _builtins.int
     ENCODER_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    RETURNING_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id of the stream, a random UUID chosen by the client."""
     name: _builtins.str
@@ -493,6 +494,10 @@ class JoinConference(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free labels kept with the recording and echoed in its events. At most 32 keys of 64 characters, values of 512."""
 
+    @_builtins.property
+    def returning(self) -> Global___ReturnToConference:
+        """Set by a stream that was there before and whose resume was answered with STREAM_NOT_FOUND."""
+
     def __init__(
         self,
         *,
@@ -507,10 +512,11 @@ class JoinConference(_message.Message):
         ncco: _struct_pb2.Struct | None = ...,
         encoder: _recording_pb2.EncoderOptions | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        returning: Global___ReturnToConference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame", "_record", b"_record", "encoder", b"encoder", "ncco", b"ncco", "options", b"options", "origin_frame", b"origin_frame", "record", b"record", "typed", b"typed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame", "_record", b"_record", "encoder", b"encoder", "ncco", b"ncco", "options", b"options", "origin_frame", b"origin_frame", "record", b"record", "returning", b"returning", "typed", b"typed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame", "_record", b"_record", "application_id", b"application_id", "conversation_id", b"conversation_id", "encoder", b"encoder", "legs", b"legs", "metadata", b"metadata", "name", b"name", "ncco", b"ncco", "options", b"options", "origin_frame", b"origin_frame", "record", b"record", "stream_id", b"stream_id", "typed", b"typed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame", "_record", b"_record", "application_id", b"application_id", "conversation_id", b"conversation_id", "encoder", b"encoder", "legs", b"legs", "metadata", b"metadata", "name", b"name", "ncco", b"ncco", "options", b"options", "origin_frame", b"origin_frame", "record", b"record", "returning", b"returning", "stream_id", b"stream_id", "typed", b"typed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__origin_frame: _TypeAlias = _typing.Literal["origin_frame"]  # noqa: Y015
     _WhichOneofArgType__origin_frame: _TypeAlias = _typing.Literal["_origin_frame", b"_origin_frame"]  # noqa: Y015
@@ -528,8 +534,47 @@ class JoinConference(_message.Message):
 Global___JoinConference: _TypeAlias = JoinConference  # noqa: Y015
 
 @_typing.final
+class ReturnToConference(_message.Message):
+    """ReturnToConference lets a stream that is not known any more come back as a new one, with a new `stream_id`, and keep
+    its timeline: its positions go on counting where they were. What is known of it is what it says here. If the conference
+    is gone too, because the server was restarted while no recording of it ran, the first stream that comes back makes it
+    again, at the time where it was; `conversation_id`, `record`, `options`, `encoder` and `metadata` are those of before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FRAME_FIELD_NUMBER: _builtins.int
+    POSITION_FRAME_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    origin_frame: _builtins.int
+    """`origin_frame` of the last ConferenceOpened."""
+    position_frame: _builtins.int
+    """Where this stream's audio stands now, in frames at 16 kHz since its position 0."""
+    recorded: _builtins.bool
+    """Whether a recording of the conference has ended already. A conference that is made again and is recorded
+    automatically is then not recorded anew by itself.
+    """
+    def __init__(
+        self,
+        *,
+        origin_frame: _builtins.int = ...,
+        position_frame: _builtins.int = ...,
+        recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin_frame", b"origin_frame", "position_frame", b"position_frame", "recorded", b"recorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnToConference: _TypeAlias = ReturnToConference  # noqa: Y015
+
+@_typing.final
 class ResumeConference(_message.Message):
-    """ResumeConference names the stream to go on with."""
+    """ResumeConference names the stream to go on with. STREAM_NOT_FOUND: its resume window has passed, or the server was
+    restarted while no recording of its conference ran, for then nothing of it is kept; come back with `join` and `returning`.
+    CONFERENCE_NOT_FOUND: its conference has ended.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

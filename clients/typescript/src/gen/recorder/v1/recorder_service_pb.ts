@@ -18,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file recorder/v1/recorder_service.proto.
  */
 export const file_recorder_v1_recorder_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJyZWNvcmRlci92MS9yZWNvcmRlcl9zZXJ2aWNlLnByb3RvEgtyZWNvcmRlci52MSLtAQoRUmVjb3JkQ2FsbFJlcXVlc3QSEAoIc2VxdWVuY2UYASABKAQSJQoEb3BlbhgCIAEoCzIVLnJlY29yZGVyLnYxLk9wZW5DYWxsSAASIwoFYXVkaW8YAyABKAsyEi5yZWNvcmRlci52MS5BdWRpb0gAEiEKBGR0bWYYBCABKAsyES5yZWNvcmRlci52MS5EdG1mSAASJwoHY29udHJvbBgFIAEoCzIULnJlY29yZGVyLnYxLkNvbnRyb2xIABIjCgVjbG9zZRgGIAEoCzISLnJlY29yZGVyLnYxLkNsb3NlSABCCQoHcGF5bG9hZCKZAQoIT3BlbkNhbGwSJwoFc3RhcnQYASABKAsyFi5yZWNvcmRlci52MS5TdGFydENhbGxIABIpCgZyZXN1bWUYAiABKAsyFy5yZWNvcmRlci52MS5SZXN1bWVDYWxsSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCLqAgoJU3RhcnRDYWxsEhQKDHJlY29yZGluZ19pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSHgoEbGVncxgEIAMoCzIQLnJlY29yZGVyLnYxLkxlZxIrCgV0eXBlZBgFIAEoCzIaLnJlY29yZGVyLnYxLlJlY29yZE9wdGlvbnNIABInCgRuY2NvGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEiwKB2VuY29kZXIYByABKAsyGy5yZWNvcmRlci52MS5FbmNvZGVyT3B0aW9ucxI2CghtZXRhZGF0YRgIIAMoCzIkLnJlY29yZGVyLnYxLlN0YXJ0Q2FsbC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdvcHRpb25zIiIKClJlc3VtZUNhbGwSFAoMcmVjb3JkaW5nX2lkGAEgASgJIoUCChJSZWNvcmRDYWxsUmVzcG9uc2USJQoGb3BlbmVkGAEgASgLMhMucmVjb3JkZXIudjEuT3BlbmVkSAASHwoDYWNrGAIgASgLMhAucmVjb3JkZXIudjEuQWNrSAASIQoEcGxheRgDIAEoCzIRLnJlY29yZGVyLnYxLlBsYXlIABInCgdzdG9wcGVkGAQgASgLMhQucmVjb3JkZXIudjEuU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgFIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAYgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IAEIJCgdwYXlsb2FkIoMDChdSZWNvcmRDb25mZXJlbmNlUmVxdWVzdBIQCghzZXF1ZW5jZRgBIAEoBBIrCgRvcGVuGAIgASgLMhsucmVjb3JkZXIudjEuT3BlbkNvbmZlcmVuY2VIABIjCgVhdWRpbxgDIAEoCzISLnJlY29yZGVyLnYxLkF1ZGlvSAASIQoEZHRtZhgEIAEoCzIRLnJlY29yZGVyLnYxLkR0bWZIABIoCghqb2luX2xlZxgFIAEoCzIULnJlY29yZGVyLnYxLkpvaW5MZWdIABIqCglsZWF2ZV9sZWcYBiABKAsyFS5yZWNvcmRlci52MS5MZWF2ZUxlZ0gAEigKCG11dGVfbGVnGAcgASgLMhQucmVjb3JkZXIudjEuTXV0ZUxlZ0gAEicKB2NvbnRyb2wYCCABKAsyFC5yZWNvcmRlci52MS5Db250cm9sSAASLQoFY2xvc2UYCSABKAsyHC5yZWNvcmRlci52MS5DbG9zZUNvbmZlcmVuY2VIAEIJCgdwYXlsb2FkIqkBCg5PcGVuQ29uZmVyZW5jZRIrCgRqb2luGAEgASgLMhsucmVjb3JkZXIudjEuSm9pbkNvbmZlcmVuY2VIABIvCgZyZXN1bWUYAiABKAsyHS5yZWNvcmRlci52MS5SZXN1bWVDb25mZXJlbmNlSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCLyAwoOSm9pbkNvbmZlcmVuY2USEQoJc3RyZWFtX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSIgoEbGVncxgEIAMoCzIULnJlY29yZGVyLnYxLkpvaW5MZWcSGQoMb3JpZ2luX2ZyYW1lGAUgASgDSAGIAQESFwoPY29udmVyc2F0aW9uX2lkGAYgASgJEjYKBnJlY29yZBgHIAEoDjIhLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VSZWNvcmRNb2RlSAKIAQESKwoFdHlwZWQYCCABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRPcHRpb25zSAASJwoEbmNjbxgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RIABIsCgdlbmNvZGVyGAogASgLMhsucmVjb3JkZXIudjEuRW5jb2Rlck9wdGlvbnMSOwoIbWV0YWRhdGEYCyADKAsyKS5yZWNvcmRlci52MS5Kb2luQ29uZmVyZW5jZS5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdvcHRpb25zQg8KDV9vcmlnaW5fZnJhbWVCCQoHX3JlY29yZCIlChBSZXN1bWVDb25mZXJlbmNlEhEKCXN0cmVhbV9pZBgBIAEoCSKaAQoHSm9pbkxlZxIdCgNsZWcYASABKAsyEC5yZWNvcmRlci52MS5MZWcSGwoOc3RhcnRfb25fZW50ZXIYAiABKAhIAIgBARITCgtlbmRfb25fZXhpdBgDIAEoCBINCgVtdXRlZBgEIAEoCBISCgVmcmFtZRgFIAEoA0gBiAEBQhEKD19zdGFydF9vbl9lbnRlckIICgZfZnJhbWUiOAoITGVhdmVMZWcSDgoGbGVnX2lkGAEgASgJEhIKBWZyYW1lGAIgASgDSACIAQFCCAoGX2ZyYW1lIkYKB011dGVMZWcSDgoGbGVnX2lkGAEgASgJEg0KBW11dGVkGAIgASgIEhIKBWZyYW1lGAMgASgDSACIAQFCCAoGX2ZyYW1lIhEKD0Nsb3NlQ29uZmVyZW5jZSKTAwoYUmVjb3JkQ29uZmVyZW5jZVJlc3BvbnNlEi8KBm9wZW5lZBgBIAEoCzIdLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VPcGVuZWRIABIfCgNhY2sYAiABKAsyEC5yZWNvcmRlci52MS5BY2tIABIhCgRwbGF5GAMgASgLMhEucmVjb3JkZXIudjEuUGxheUgAEjoKB3N0YXJ0ZWQYBCABKAsyJy5yZWNvcmRlci52MS5Db25mZXJlbmNlUmVjb3JkaW5nU3RhcnRlZEgAEjoKB3N0b3BwZWQYBSABKAsyJy5yZWNvcmRlci52MS5Db25mZXJlbmNlUmVjb3JkaW5nU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgGIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAcgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IABItCgVlbmRlZBgIIAEoCzIcLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VFbmRlZEgAQgkKB3BheWxvYWQilQEKEENvbmZlcmVuY2VPcGVuZWQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEikKCXJlY29yZGluZxgCIAEoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZxIVCg1uZXh0X3NlcXVlbmNlGAMgASgEEhAKCHdhcm5pbmdzGAQgAygJEhQKDG9yaWdpbl9mcmFtZRgFIAEoAyJHChpDb25mZXJlbmNlUmVjb3JkaW5nU3RhcnRlZBIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciagoaQ29uZmVyZW5jZVJlY29yZGluZ1N0b3BwZWQSFAoMcmVjb3JkaW5nX2lkGAEgASgJEicKBnJlYXNvbhgCIAEoDjIXLnJlY29yZGVyLnYxLlN0b3BSZWFzb24SDQoFZnJhbWUYAyABKAMiKwoPQ29uZmVyZW5jZUVuZGVkEhgKEGNvbmZlcmVuY2VfZW5kZWQYASABKAgqigEKFENvbmZlcmVuY2VSZWNvcmRNb2RlEiYKIkNPTkZFUkVOQ0VfUkVDT1JEX01PREVfVU5TUEVDSUZJRUQQABIkCiBDT05GRVJFTkNFX1JFQ09SRF9NT0RFX0FVVE9NQVRJQxABEiQKIENPTkZFUkVOQ0VfUkVDT1JEX01PREVfT05fREVNQU5EEAIyyQEKD1JlY29yZGVyU2VydmljZRJRCgpSZWNvcmRDYWxsEh4ucmVjb3JkZXIudjEuUmVjb3JkQ2FsbFJlcXVlc3QaHy5yZWNvcmRlci52MS5SZWNvcmRDYWxsUmVzcG9uc2UoATABEmMKEFJlY29yZENvbmZlcmVuY2USJC5yZWNvcmRlci52MS5SZWNvcmRDb25mZXJlbmNlUmVxdWVzdBolLnJlY29yZGVyLnYxLlJlY29yZENvbmZlcmVuY2VSZXNwb25zZSgBMAFCSFpGZ2l0aHViLmNvbS9yZWNvcmRlci1wcm9qZWN0L3JlY29yZGVyL2NsaWVudHMvZ28vcmVjb3JkZXIvdjE7cmVjb3JkZXJ2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_recorder_v1_media, file_recorder_v1_recording]);
+  fileDesc("CiJyZWNvcmRlci92MS9yZWNvcmRlcl9zZXJ2aWNlLnByb3RvEgtyZWNvcmRlci52MSLtAQoRUmVjb3JkQ2FsbFJlcXVlc3QSEAoIc2VxdWVuY2UYASABKAQSJQoEb3BlbhgCIAEoCzIVLnJlY29yZGVyLnYxLk9wZW5DYWxsSAASIwoFYXVkaW8YAyABKAsyEi5yZWNvcmRlci52MS5BdWRpb0gAEiEKBGR0bWYYBCABKAsyES5yZWNvcmRlci52MS5EdG1mSAASJwoHY29udHJvbBgFIAEoCzIULnJlY29yZGVyLnYxLkNvbnRyb2xIABIjCgVjbG9zZRgGIAEoCzISLnJlY29yZGVyLnYxLkNsb3NlSABCCQoHcGF5bG9hZCKZAQoIT3BlbkNhbGwSJwoFc3RhcnQYASABKAsyFi5yZWNvcmRlci52MS5TdGFydENhbGxIABIpCgZyZXN1bWUYAiABKAsyFy5yZWNvcmRlci52MS5SZXN1bWVDYWxsSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCLqAgoJU3RhcnRDYWxsEhQKDHJlY29yZGluZ19pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSHgoEbGVncxgEIAMoCzIQLnJlY29yZGVyLnYxLkxlZxIrCgV0eXBlZBgFIAEoCzIaLnJlY29yZGVyLnYxLlJlY29yZE9wdGlvbnNIABInCgRuY2NvGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEiwKB2VuY29kZXIYByABKAsyGy5yZWNvcmRlci52MS5FbmNvZGVyT3B0aW9ucxI2CghtZXRhZGF0YRgIIAMoCzIkLnJlY29yZGVyLnYxLlN0YXJ0Q2FsbC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdvcHRpb25zIiIKClJlc3VtZUNhbGwSFAoMcmVjb3JkaW5nX2lkGAEgASgJIoUCChJSZWNvcmRDYWxsUmVzcG9uc2USJQoGb3BlbmVkGAEgASgLMhMucmVjb3JkZXIudjEuT3BlbmVkSAASHwoDYWNrGAIgASgLMhAucmVjb3JkZXIudjEuQWNrSAASIQoEcGxheRgDIAEoCzIRLnJlY29yZGVyLnYxLlBsYXlIABInCgdzdG9wcGVkGAQgASgLMhQucmVjb3JkZXIudjEuU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgFIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAYgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IAEIJCgdwYXlsb2FkIoMDChdSZWNvcmRDb25mZXJlbmNlUmVxdWVzdBIQCghzZXF1ZW5jZRgBIAEoBBIrCgRvcGVuGAIgASgLMhsucmVjb3JkZXIudjEuT3BlbkNvbmZlcmVuY2VIABIjCgVhdWRpbxgDIAEoCzISLnJlY29yZGVyLnYxLkF1ZGlvSAASIQoEZHRtZhgEIAEoCzIRLnJlY29yZGVyLnYxLkR0bWZIABIoCghqb2luX2xlZxgFIAEoCzIULnJlY29yZGVyLnYxLkpvaW5MZWdIABIqCglsZWF2ZV9sZWcYBiABKAsyFS5yZWNvcmRlci52MS5MZWF2ZUxlZ0gAEigKCG11dGVfbGVnGAcgASgLMhQucmVjb3JkZXIudjEuTXV0ZUxlZ0gAEicKB2NvbnRyb2wYCCABKAsyFC5yZWNvcmRlci52MS5Db250cm9sSAASLQoFY2xvc2UYCSABKAsyHC5yZWNvcmRlci52MS5DbG9zZUNvbmZlcmVuY2VIAEIJCgdwYXlsb2FkIqkBCg5PcGVuQ29uZmVyZW5jZRIrCgRqb2luGAEgASgLMhsucmVjb3JkZXIudjEuSm9pbkNvbmZlcmVuY2VIABIvCgZyZXN1bWUYAiABKAsyHS5yZWNvcmRlci52MS5SZXN1bWVDb25mZXJlbmNlSAASLwoMYWNrX2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCKmBAoOSm9pbkNvbmZlcmVuY2USEQoJc3RyZWFtX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFgoOYXBwbGljYXRpb25faWQYAyABKAkSIgoEbGVncxgEIAMoCzIULnJlY29yZGVyLnYxLkpvaW5MZWcSGQoMb3JpZ2luX2ZyYW1lGAUgASgDSAGIAQESFwoPY29udmVyc2F0aW9uX2lkGAYgASgJEjYKBnJlY29yZBgHIAEoDjIhLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VSZWNvcmRNb2RlSAKIAQESKwoFdHlwZWQYCCABKAsyGi5yZWNvcmRlci52MS5SZWNvcmRPcHRpb25zSAASJwoEbmNjbxgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RIABIsCgdlbmNvZGVyGAogASgLMhsucmVjb3JkZXIudjEuRW5jb2Rlck9wdGlvbnMSOwoIbWV0YWRhdGEYCyADKAsyKS5yZWNvcmRlci52MS5Kb2luQ29uZmVyZW5jZS5NZXRhZGF0YUVudHJ5EjIKCXJldHVybmluZxgMIAEoCzIfLnJlY29yZGVyLnYxLlJldHVyblRvQ29uZmVyZW5jZRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHb3B0aW9uc0IPCg1fb3JpZ2luX2ZyYW1lQgkKB19yZWNvcmQiVAoSUmV0dXJuVG9Db25mZXJlbmNlEhQKDG9yaWdpbl9mcmFtZRgBIAEoAxIWCg5wb3NpdGlvbl9mcmFtZRgCIAEoAxIQCghyZWNvcmRlZBgDIAEoCCIlChBSZXN1bWVDb25mZXJlbmNlEhEKCXN0cmVhbV9pZBgBIAEoCSKaAQoHSm9pbkxlZxIdCgNsZWcYASABKAsyEC5yZWNvcmRlci52MS5MZWcSGwoOc3RhcnRfb25fZW50ZXIYAiABKAhIAIgBARITCgtlbmRfb25fZXhpdBgDIAEoCBINCgVtdXRlZBgEIAEoCBISCgVmcmFtZRgFIAEoA0gBiAEBQhEKD19zdGFydF9vbl9lbnRlckIICgZfZnJhbWUiOAoITGVhdmVMZWcSDgoGbGVnX2lkGAEgASgJEhIKBWZyYW1lGAIgASgDSACIAQFCCAoGX2ZyYW1lIkYKB011dGVMZWcSDgoGbGVnX2lkGAEgASgJEg0KBW11dGVkGAIgASgIEhIKBWZyYW1lGAMgASgDSACIAQFCCAoGX2ZyYW1lIhEKD0Nsb3NlQ29uZmVyZW5jZSKTAwoYUmVjb3JkQ29uZmVyZW5jZVJlc3BvbnNlEi8KBm9wZW5lZBgBIAEoCzIdLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VPcGVuZWRIABIfCgNhY2sYAiABKAsyEC5yZWNvcmRlci52MS5BY2tIABIhCgRwbGF5GAMgASgLMhEucmVjb3JkZXIudjEuUGxheUgAEjoKB3N0YXJ0ZWQYBCABKAsyJy5yZWNvcmRlci52MS5Db25mZXJlbmNlUmVjb3JkaW5nU3RhcnRlZEgAEjoKB3N0b3BwZWQYBSABKAsyJy5yZWNvcmRlci52MS5Db25mZXJlbmNlUmVjb3JkaW5nU3RvcHBlZEgAEisKCWNvbXBsZXRlZBgGIAEoCzIWLnJlY29yZGVyLnYxLkNvbXBsZXRlZEgAEiMKBWRyYWluGAcgASgLMhIucmVjb3JkZXIudjEuRHJhaW5IABItCgVlbmRlZBgIIAEoCzIcLnJlY29yZGVyLnYxLkNvbmZlcmVuY2VFbmRlZEgAQgkKB3BheWxvYWQilQEKEENvbmZlcmVuY2VPcGVuZWQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEikKCXJlY29yZGluZxgCIAEoCzIWLnJlY29yZGVyLnYxLlJlY29yZGluZxIVCg1uZXh0X3NlcXVlbmNlGAMgASgEEhAKCHdhcm5pbmdzGAQgAygJEhQKDG9yaWdpbl9mcmFtZRgFIAEoAyJHChpDb25mZXJlbmNlUmVjb3JkaW5nU3RhcnRlZBIpCglyZWNvcmRpbmcYASABKAsyFi5yZWNvcmRlci52MS5SZWNvcmRpbmciagoaQ29uZmVyZW5jZVJlY29yZGluZ1N0b3BwZWQSFAoMcmVjb3JkaW5nX2lkGAEgASgJEicKBnJlYXNvbhgCIAEoDjIXLnJlY29yZGVyLnYxLlN0b3BSZWFzb24SDQoFZnJhbWUYAyABKAMiKwoPQ29uZmVyZW5jZUVuZGVkEhgKEGNvbmZlcmVuY2VfZW5kZWQYASABKAgqigEKFENvbmZlcmVuY2VSZWNvcmRNb2RlEiYKIkNPTkZFUkVOQ0VfUkVDT1JEX01PREVfVU5TUEVDSUZJRUQQABIkCiBDT05GRVJFTkNFX1JFQ09SRF9NT0RFX0FVVE9NQVRJQxABEiQKIENPTkZFUkVOQ0VfUkVDT1JEX01PREVfT05fREVNQU5EEAIyyQEKD1JlY29yZGVyU2VydmljZRJRCgpSZWNvcmRDYWxsEh4ucmVjb3JkZXIudjEuUmVjb3JkQ2FsbFJlcXVlc3QaHy5yZWNvcmRlci52MS5SZWNvcmRDYWxsUmVzcG9uc2UoATABEmMKEFJlY29yZENvbmZlcmVuY2USJC5yZWNvcmRlci52MS5SZWNvcmRDb25mZXJlbmNlUmVxdWVzdBolLnJlY29yZGVyLnYxLlJlY29yZENvbmZlcmVuY2VSZXNwb25zZSgBMAFCSFpGZ2l0aHViLmNvbS9yZWNvcmRlci1wcm9qZWN0L3JlY29yZGVyL2NsaWVudHMvZ28vcmVjb3JkZXIvdjE7cmVjb3JkZXJ2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_recorder_v1_media, file_recorder_v1_recording]);
 
 /**
  * RecordCallRequest is one message from the media server.
@@ -536,6 +536,13 @@ export type JoinConference = Message<"recorder.v1.JoinConference"> & {
    * @generated from field: map<string, string> metadata = 11;
    */
   metadata: { [key: string]: string };
+
+  /**
+   * Set by a stream that was there before and whose resume was answered with STREAM_NOT_FOUND.
+   *
+   * @generated from field: recorder.v1.ReturnToConference returning = 12;
+   */
+  returning?: ReturnToConference | undefined;
 };
 
 /**
@@ -546,7 +553,48 @@ export const JoinConferenceSchema: GenMessage<JoinConference> = /*@__PURE__*/
   messageDesc(file_recorder_v1_recorder_service, 7);
 
 /**
- * ResumeConference names the stream to go on with.
+ * ReturnToConference lets a stream that is not known any more come back as a new one, with a new `stream_id`, and keep
+ * its timeline: its positions go on counting where they were. What is known of it is what it says here. If the conference
+ * is gone too, because the server was restarted while no recording of it ran, the first stream that comes back makes it
+ * again, at the time where it was; `conversation_id`, `record`, `options`, `encoder` and `metadata` are those of before.
+ *
+ * @generated from message recorder.v1.ReturnToConference
+ */
+export type ReturnToConference = Message<"recorder.v1.ReturnToConference"> & {
+  /**
+   * `origin_frame` of the last ConferenceOpened.
+   *
+   * @generated from field: int64 origin_frame = 1;
+   */
+  originFrame: bigint;
+
+  /**
+   * Where this stream's audio stands now, in frames at 16 kHz since its position 0.
+   *
+   * @generated from field: int64 position_frame = 2;
+   */
+  positionFrame: bigint;
+
+  /**
+   * Whether a recording of the conference has ended already. A conference that is made again and is recorded
+   * automatically is then not recorded anew by itself.
+   *
+   * @generated from field: bool recorded = 3;
+   */
+  recorded: boolean;
+};
+
+/**
+ * Describes the message recorder.v1.ReturnToConference.
+ * Use `create(ReturnToConferenceSchema)` to create a new message.
+ */
+export const ReturnToConferenceSchema: GenMessage<ReturnToConference> = /*@__PURE__*/
+  messageDesc(file_recorder_v1_recorder_service, 8);
+
+/**
+ * ResumeConference names the stream to go on with. STREAM_NOT_FOUND: its resume window has passed, or the server was
+ * restarted while no recording of its conference ran, for then nothing of it is kept; come back with `join` and `returning`.
+ * CONFERENCE_NOT_FOUND: its conference has ended.
  *
  * @generated from message recorder.v1.ResumeConference
  */
@@ -564,7 +612,7 @@ export type ResumeConference = Message<"recorder.v1.ResumeConference"> & {
  * Use `create(ResumeConferenceSchema)` to create a new message.
  */
 export const ResumeConferenceSchema: GenMessage<ResumeConference> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 8);
+  messageDesc(file_recorder_v1_recorder_service, 9);
 
 /**
  * JoinLeg lets a leg in.
@@ -615,7 +663,7 @@ export type JoinLeg = Message<"recorder.v1.JoinLeg"> & {
  * Use `create(JoinLegSchema)` to create a new message.
  */
 export const JoinLegSchema: GenMessage<JoinLeg> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 9);
+  messageDesc(file_recorder_v1_recorder_service, 10);
 
 /**
  * LeaveLeg lets a leg go. UNKNOWN_LEG if it is not on this stream.
@@ -643,7 +691,7 @@ export type LeaveLeg = Message<"recorder.v1.LeaveLeg"> & {
  * Use `create(LeaveLegSchema)` to create a new message.
  */
 export const LeaveLegSchema: GenMessage<LeaveLeg> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 10);
+  messageDesc(file_recorder_v1_recorder_service, 11);
 
 /**
  * MuteLeg mutes or unmutes a leg of this stream: while it is muted, its audio is not recorded. Doing so twice changes
@@ -679,7 +727,7 @@ export type MuteLeg = Message<"recorder.v1.MuteLeg"> & {
  * Use `create(MuteLegSchema)` to create a new message.
  */
 export const MuteLegSchema: GenMessage<MuteLeg> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 11);
+  messageDesc(file_recorder_v1_recorder_service, 12);
 
 /**
  * CloseConference ends a stream in order: its legs leave where their audio ends.
@@ -694,7 +742,7 @@ export type CloseConference = Message<"recorder.v1.CloseConference"> & {
  * Use `create(CloseConferenceSchema)` to create a new message.
  */
 export const CloseConferenceSchema: GenMessage<CloseConference> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 12);
+  messageDesc(file_recorder_v1_recorder_service, 13);
 
 /**
  * RecordConferenceResponse is one message to the media server.
@@ -779,7 +827,7 @@ export type RecordConferenceResponse = Message<"recorder.v1.RecordConferenceResp
  * Use `create(RecordConferenceResponseSchema)` to create a new message.
  */
 export const RecordConferenceResponseSchema: GenMessage<RecordConferenceResponse> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 13);
+  messageDesc(file_recorder_v1_recorder_service, 14);
 
 /**
  * ConferenceOpened answers `open`: the legs are in, durably where a recording runs, and audio may follow.
@@ -828,7 +876,7 @@ export type ConferenceOpened = Message<"recorder.v1.ConferenceOpened"> & {
  * Use `create(ConferenceOpenedSchema)` to create a new message.
  */
 export const ConferenceOpenedSchema: GenMessage<ConferenceOpened> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 14);
+  messageDesc(file_recorder_v1_recorder_service, 15);
 
 /**
  * ConferenceRecordingStarted tells of a recording that began.
@@ -849,7 +897,7 @@ export type ConferenceRecordingStarted = Message<"recorder.v1.ConferenceRecordin
  * Use `create(ConferenceRecordingStartedSchema)` to create a new message.
  */
 export const ConferenceRecordingStartedSchema: GenMessage<ConferenceRecordingStarted> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 15);
+  messageDesc(file_recorder_v1_recorder_service, 16);
 
 /**
  * ConferenceRecordingStopped tells of a recording that ended; its file is being finished.
@@ -884,7 +932,7 @@ export type ConferenceRecordingStopped = Message<"recorder.v1.ConferenceRecordin
  * Use `create(ConferenceRecordingStoppedSchema)` to create a new message.
  */
 export const ConferenceRecordingStoppedSchema: GenMessage<ConferenceRecordingStopped> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 16);
+  messageDesc(file_recorder_v1_recorder_service, 17);
 
 /**
  * ConferenceEnded is the last message of a stream.
@@ -905,7 +953,7 @@ export type ConferenceEnded = Message<"recorder.v1.ConferenceEnded"> & {
  * Use `create(ConferenceEndedSchema)` to create a new message.
  */
 export const ConferenceEndedSchema: GenMessage<ConferenceEnded> = /*@__PURE__*/
-  messageDesc(file_recorder_v1_recorder_service, 17);
+  messageDesc(file_recorder_v1_recorder_service, 18);
 
 /**
  * ConferenceRecordMode says when a recording of a conference is made.
