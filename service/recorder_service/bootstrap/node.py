@@ -11,11 +11,12 @@ from functools import partial
 
 import structlog
 
+from recorder_service.api.conference_control import ConferenceControl
 from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
 from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, Live, conferences_of, live_recordings, open_desk
+from recorder_service.bootstrap.recording import Callbacks, Desk, Live, live_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
     Service,
     advertised,
@@ -92,7 +93,6 @@ class Node:
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
         desk, live = await self._recorder(stack, ground, urls, dispatcher)
-        conversations.attach(conference_recording(live))
         # Before recovery: whoever watches the node sees that it lives and recovers.
         ready = self._ready(desk)
         operations = await self._operations(stack, ground, desk, ready)
@@ -100,6 +100,8 @@ class Node:
         self._spawn(stack, ground.metrics.process.watch_loop(), "loop")
         recovered = 0 if live is None else await live.recover()
         cluster = relay(settings, ground, stack)
+        conferences = conference_recording(live, ground)
+        conversations.attach(ConferenceControl(conferences, None if cluster is None else cluster[1]))
         service = Service(ground, verifier, removal, urls, live)
         grpc = None
         if self._role.records or self._role.serves_files:
@@ -132,7 +134,7 @@ class Node:
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
         recordings = live_recordings(self._settings, ground, desk, finisher)
-        return desk, Live(recordings, conferences_of(self._settings, ground, desk, recordings))
+        return desk, live_of(self._settings, ground, desk, recordings)
 
     def _ready(self, desk: Desk | None) -> tuple[Probe, ...]:
         if desk is None:
@@ -203,6 +205,7 @@ class Node:
         if live is not None:
             live.drain(_DRAIN_RETRY_AFTER_S)
             await self._wait_for_calls(live.recordings)
+            await live.leave()
         if grpc is not None:
             await grpc.stop(0)
         if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):

@@ -12,8 +12,7 @@ from recorder_service.bootstrap.recording import (
     JOURNAL_DIRECTORY,
     NODE_ID_FILE,
     Callbacks,
-    Live,
-    conferences_of,
+    live_of,
     live_recordings,
     open_desk,
 )
@@ -76,7 +75,7 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
         )
         recordings = live_recordings(alone, ground, desk, finisher)
         known = await ground.catalog.recordings.unfinished(node_id)
-        live = Live(recordings, conferences_of(alone, ground, desk, recordings))
+        live = live_of(alone, ground, desk, recordings)
         await live.recover()
         live.go_on()
         await _finished(ground, recordings, len(known), progress, lost)

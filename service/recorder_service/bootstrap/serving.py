@@ -28,6 +28,7 @@ from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
 from recorder_service.sessions.conferences import Conferences
+from recorder_service.sessions.shared_conferences import SharedConferences
 from recorder_service.webhooks.record_events import RecordEvents
 
 
@@ -100,11 +101,11 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
         service.removal,
         service.ground.store,
         urls,
-        conferences=conference_recording(live),
+        conferences=conference_recording(live, service.ground),
     )
     recorder = None
     if live is not None:
-        recorder = RecorderServicer(live.recordings, live.conferences, catalog.applications, settings, urls)
+        recorder = RecorderServicer(live.recordings, live.entrance, catalog.applications, settings, urls)
     if settings.role is Role.INGEST:
         return Servicers(recordings, recorder)
     return Servicers(
@@ -118,9 +119,9 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
     )
 
 
-def conference_recording(live: Live | None) -> Conferences | RemoteConferences:
+def conference_recording(live: Live | None, ground: Ground) -> Conferences | SharedConferences | RemoteConferences:
     """Return what starts and stops the recordings of conferences."""
-    return RemoteConferences() if live is None else live.conferences
+    return RemoteConferences(ground.catalog.conferences) if live is None else live.entrance
 
 
 def advertised(settings: Settings, peer_port: int) -> str:

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from recorder_service.domain.ncco import parse_record_action
 from recorder_service.domain.options import RecordOptions
-from recorder_service.domain.recording import Recording
 from recorder_service.errors import BadInput, Reason, Unavailable
 from recorder_service.http.authorisation import Authorisation
 from recorder_service.http.problems import SAFE_HEADERS
@@ -29,7 +28,7 @@ class ConferenceRecording(Protocol):
 
     async def start_recording(
         self, conversation_id: str, application_id: UUID | None, options: RecordOptions | None, /
-    ) -> Recording:
+    ) -> object:
         """Begin one.
 
         Raises:
@@ -37,7 +36,7 @@ class ConferenceRecording(Protocol):
             Overloaded: There is no room for another.
         """
 
-    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> Recording:
+    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> object:
         """End the one that runs.
 
         Raises:
