@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,7 +21,7 @@ from recorder.v1 import recorder_service_pb2, recording_pb2, recording_service_p
 SECOND = 16_000
 CHUNK = 1600
 VOICES = [speech(4, first=5 * number) for number in range(3)]
-SPLIT = {"action": "record", "format": "wav", "split": "conversation", "channels": 3}
+SPLIT: dict[str, Any] = {"action": "record", "format": "wav", "split": "conversation", "channels": 3}
 ON_DEMAND = recorder_service_pb2.CONFERENCE_RECORD_MODE_ON_DEMAND
 AVAILABLE = recording_pb2.RECORDING_STATE_AVAILABLE
 

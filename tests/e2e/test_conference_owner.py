@@ -101,7 +101,7 @@ async def resumed(client: Client, tenant: Tenant, before: Stream) -> Stream:
 async def test_conference_of_a_node_that_comes_back_goes_on_where_it_was(
     ring: Ring, clients: list[Client], tenant: Tenant, how: signal.Signals
 ) -> None:
-    """Meanwhile joins, resumes, Start and PUT by the other node are UNAVAILABLE with RetryInfo; then all is as before."""
+    """Meanwhile whatever concerns it is UNAVAILABLE with RetryInfo on the other node; then all is as before."""
     name = f"room {uuid.uuid4()}"
     streams = await begun(clients, tenant, name)
     there = (await Stream(clients[1], tenant.metadata).join(name, [participant("third")])).conversation_id
@@ -141,7 +141,7 @@ async def test_conference_of_a_node_that_comes_back_goes_on_where_it_was(
 async def test_name_of_a_node_that_stays_away_is_free_when_its_lease_is_over(
     ring: Ring, clients: list[Client], tenant: Tenant
 ) -> None:
-    """Until then OWNER_AWAY; then another conference. What the first node had acknowledged is finished at its return."""
+    """Until then OWNER_AWAY; then another conference. What was acknowledged is finished when the first node is back."""
     name = f"room {uuid.uuid4()}"
     streams = await begun(clients, tenant, name)
     first = streams[0].responses[0].opened

@@ -1,6 +1,7 @@
 """One node: built from its role's parts, served, and taken down in order."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from recorder_service.api.conference_control import ConferenceControl
 from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
-from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
+from recorder_service.bootstrap.ground import Ground, StopAsked, lay_ground, token_verifier
 from recorder_service.bootstrap.recording import Callbacks, Desk, Live, live_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
     Service,
@@ -41,6 +42,7 @@ from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
 from recorder_service.metrics.looks import keep_looking
+from recorder_service.metrics.node import Metrics
 from recorder_service.probes import AdmissionProbe, JournalProbe, StandingProbe
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.dispatcher import WebhookDispatcher
@@ -75,13 +77,19 @@ class Node:
         async with AsyncExitStack() as stack:
             if self._settings.supervised:
                 self._spawn(stack, wait_for_parent(self._signalled), "parent")
-            await self._serve(stack)
+            with contextlib.suppress(StopAsked):
+                await self._serve(stack)
         _ignore_signals()
         return not (self._failed or self._fenced)
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        ground = await lay_ground(settings, stack)
+        # First of all: whoever watches the node sees that it lives, waits for its database, and recovers.
+        metrics, alive = Metrics(), list[Probe]()
+        ready: list[Probe] = [self._standing]
+        operations = await self._operations(stack, metrics, alive, ready)
+        ground = await lay_ground(settings, stack, metrics, self._stop)
+        self._standing.recovering()
         verifier = await token_verifier(settings, ground)
         authorisation = Authorisation(verifier)
         conversations = Conversations(authorisation)
@@ -93,9 +101,10 @@ class Node:
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
         desk, live = await self._recorder(stack, ground, urls, dispatcher)
-        # Before recovery: whoever watches the node sees that it lives and recovers.
-        ready = self._ready(desk)
-        operations = await self._operations(stack, ground, desk, ready)
+        if desk is not None:
+            alive.append(JournalProbe(desk.journal))
+            ready.extend((desk.disk, desk.lease, AdmissionProbe(desk.admission)))
+        metrics.readiness.watch((*alive, *ready))
         self._spawn(stack, keep_looking(looks(ground, desk, None if live is None else live.recordings)), "looks")
         self._spawn(stack, ground.metrics.process.watch_loop(), "loop")
         recovered = 0 if live is None else await live.recover()
@@ -136,16 +145,11 @@ class Node:
         recordings = live_recordings(self._settings, ground, desk, finisher)
         return desk, live_of(self._settings, ground, desk, recordings)
 
-    def _ready(self, desk: Desk | None) -> tuple[Probe, ...]:
-        if desk is None:
-            return (self._standing,)
-        return (self._standing, desk.disk, desk.lease, AdmissionProbe(desk.admission))
-
     async def _operations(
-        self, stack: AsyncExitStack, ground: Ground, desk: Desk | None, ready: tuple[Probe, ...]
+        self, stack: AsyncExitStack, metrics: Metrics, alive: Sequence[Probe], ready: Sequence[Probe]
     ) -> HttpServer:
-        alive: tuple[Probe, ...] = () if desk is None else (JournalProbe(desk.journal),)
-        server = operations_server(self._settings, ground, alive, ready)
+        metrics.readiness.watch(ready)
+        server = operations_server(self._settings, metrics, alive, ready)
         await server.start()
         stack.push_async_callback(server.stop, _LAST_WORDS_S)
         return server
