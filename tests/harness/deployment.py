@@ -1,0 +1,98 @@
+"""Which deployment the end-to-end tests run against: by default one process, SQLite and a directory.
+
+| variable | what a `Server` then uses unless a test says otherwise |
+|---|---|
+| RECORDER_TEST_CATALOG=postgresql | a database of its own on a real PostgreSQL server |
+| RECORDER_TEST_STORE=minio | a bucket of its own on a real MinIO server |
+| RECORDER_TEST_NODES=3 | so many nodes behind its ports, by `--workers` |
+
+What cannot be tested there is skipped, each with its reason: `not_here`.
+"""
+
+import atexit
+import contextlib
+import functools
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.harness import minio, postgres
+from tests.harness.s3_server import S3Server
+
+_WHOSE_NODES_ARE_GIVEN = ("--workers", "--role")
+
+
+def settings(data_dir: Path) -> dict[str, str]:
+    """Return the environment of a server on this data directory."""
+    return {**_catalog(data_dir), **_store(data_dir.parent)}
+
+
+def arguments(given: Sequence[str], module: Sequence[str], prefix: Sequence[str]) -> list[str]:
+    """Return what is added to the command line of a server; nothing where its process itself is looked at."""
+    alone = prefix or module != ("recorder_service",) or any(name in given for name in _WHOSE_NODES_ARE_GIVEN)
+    return [] if alone or nodes() == 1 else ["--workers", str(nodes())]
+
+
+def nodes() -> int:
+    """Return how many nodes stand behind the ports of a server."""
+    return int(os.environ.get("RECORDER_TEST_NODES", "1"))
+
+
+def named() -> str:
+    """Name the deployment."""
+    catalog, store = os.environ.get("RECORDER_TEST_CATALOG", "SQLite"), os.environ.get("RECORDER_TEST_STORE", "files")
+    return f"{catalog} + {store}, {nodes()} node{'s' if nodes() > 1 else ''}"
+
+
+def not_here(test: str) -> str | None:
+    """Return why a test is skipped on this deployment; None where it runs.
+
+    Args:
+        test: Its id, as pytest writes it.
+    """
+    reasons = {
+        **(_NEEDS_ONE_NODE if nodes() > 1 else {}),
+        **(_NEEDS_A_DIRECTORY if os.environ.get("RECORDER_TEST_STORE") else {}),
+        **(_NEEDS_SQLITE if os.environ.get("RECORDER_TEST_CATALOG") else {}),
+    }
+    return next((f"NOT ON {named()}: {reason}" for part, reason in reasons.items() if part in test), None)
+
+
+_NEEDS_ONE_NODE: dict[str, str] = {}
+_NEEDS_A_DIRECTORY: dict[str, str] = {}
+_NEEDS_SQLITE: dict[str, str] = {}
+
+
+def _catalog(data_dir: Path) -> dict[str, str]:
+    if os.environ.get("RECORDER_TEST_CATALOG") != "postgresql":
+        return {}
+    return {"RECORDER_DATABASE_URL": postgres.database_of(data_dir), "RECORDER_MIGRATE": "true"}
+
+
+def _store(directory: Path) -> dict[str, str]:
+    """Give servers that lie side by side one bucket: they may be nodes of one service."""
+    if os.environ.get("RECORDER_TEST_STORE") != "minio":
+        return {}
+    server = _minio()
+    return {
+        "RECORDER_S3_ENDPOINT": server.url,
+        "RECORDER_S3_BUCKET": _bucket_of(directory),
+        "RECORDER_S3_ACCESS_KEY": server.access_key,
+        "RECORDER_S3_SECRET_KEY": server.secret_key,
+    }
+
+
+@functools.cache
+def _minio() -> S3Server:
+    """Return a server that runs until this process ends, started when it is first asked for."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recorder-minio-")))
+    return stack.enter_context(minio.running(directory))
+
+
+@functools.cache
+def _bucket_of(directory: Path) -> str:
+    return f"test-{secrets.token_hex(8)}"
