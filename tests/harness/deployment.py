@@ -15,7 +15,7 @@ import functools
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.harness import minio, postgres
@@ -29,9 +29,19 @@ def settings(data_dir: Path) -> dict[str, str]:
     return {**_catalog(data_dir), **_store(data_dir.parent)}
 
 
-def arguments(given: Sequence[str], module: Sequence[str], prefix: Sequence[str]) -> list[str]:
-    """Return what is added to the command line of a server; nothing where its process itself is looked at."""
-    alone = prefix or module != ("recorder_service",) or any(name in given for name in _WHOSE_NODES_ARE_GIVEN)
+def arguments(
+    given: Sequence[str], module: Sequence[str], prefix: Sequence[str], environment: Mapping[str, str]
+) -> list[str]:
+    """Return what is added to the command line of a server; nothing where a test sets up the nodes or launches its own.
+
+    Args:
+        given: Its options.
+        module: What runs as the server.
+        prefix: The command that runs it.
+        environment: What the test adds to its environment.
+    """
+    set_up = any(name in given for name in _WHOSE_NODES_ARE_GIVEN) or "RECORDER_CLUSTER_ADDRESS" in environment
+    alone = set_up or prefix or module != ("recorder_service",)
     return [] if alone or nodes() == 1 else ["--workers", str(nodes())]
 
 
@@ -60,7 +70,17 @@ def not_here(test: str) -> str | None:
     return next((f"NOT ON {named()}: {reason}" for part, reason in reasons.items() if part in test), None)
 
 
-_NEEDS_ONE_NODE: dict[str, str] = {}
+# By a part of the test's id.
+_READINESS = "the supervisor is ready as long as any of its nodes is; the node's own readiness is tested alone"
+_PROCESS = "it looks into the process and the metrics of the one node that serves"
+_LAYOUT = "it looks into the node's directory, which lies elsewhere for workers"
+_NEEDS_ONE_NODE = {
+    "test_health.py::test_full_node_turns_new_calls_away_and_nothing_else": _READINESS,
+    "test_health.py::test_disk_past_its_soft_mark_is_not_ready_and_not_dead": _READINESS,
+    "test_health.py::test_draining_node_is_alive_and_serves_no_more": _READINESS,
+    "test_fuzz.py::test_streams_that_are_cut_off_anywhere_leave_nothing_behind": _PROCESS,
+    "test_fuzz.py::test_server_is_as_it_was": _PROCESS,
+}
 _NEEDS_A_DIRECTORY: dict[str, str] = {}
 _NEEDS_SQLITE: dict[str, str] = {}
 

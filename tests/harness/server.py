@@ -54,7 +54,7 @@ class Server:
         self.data_dir = data_dir
         self.module = tuple(module)
         self.prefix = tuple(prefix)
-        self._behind = deployment.arguments(arguments, self.module, self.prefix)
+        self._behind = deployment.arguments(arguments, self.module, self.prefix, environment or {})
         self._arguments = [*arguments, *self._behind]
         # Tests run on whatever disk there is; those of the marks set their own.
         marks = {"RECORDER_DISK_SOFT_PERCENT": "0", "RECORDER_DISK_HARD_PERCENT": "0"}
