@@ -58,6 +58,7 @@ class Conferences:
         make_clock: Callable[[int], ConferenceClock] = ConferenceClock,
     ) -> None:
         """Start without conferences; `recover` brings back those of a former run."""
+        self.on_over: Callable[[UUID, str], None] = _tell_nobody
         self._recordings = recordings
         self._applications = applications
         self._journal = journal
@@ -67,7 +68,6 @@ class Conferences:
         self._make_clock = make_clock
         self._by_name: dict[tuple[UUID, str], Conference] = {}
         self._streams: dict[UUID, ConferenceStream] = {}
-        self.on_over: Callable[[UUID, str], None] = _tell_nobody
 
     def __len__(self) -> int:
         """Count the conferences that are not over."""
