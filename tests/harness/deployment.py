@@ -80,6 +80,8 @@ _NEEDS_ONE_NODE = {
     "test_health.py::test_draining_node_is_alive_and_serves_no_more": _READINESS,
     "test_fuzz.py::test_streams_that_are_cut_off_anywhere_leave_nothing_behind": _PROCESS,
     "test_fuzz.py::test_server_is_as_it_was": _PROCESS,
+    "test_restart.py::test_second_server_on_the_same_directory_refuses_to_start": _PROCESS,
+    "test_pauses.py::test_audio_of_a_pause_is_on_no_disk": _LAYOUT,
 }
 _NEEDS_A_DIRECTORY: dict[str, str] = {}
 _NEEDS_SQLITE: dict[str, str] = {}

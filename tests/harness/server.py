@@ -123,10 +123,9 @@ class Server:
         return told
 
     def kill(self) -> None:
-        """SIGKILL, to all nodes: the one that would start them again goes first."""
-        nodes = self._nodes()
+        """SIGKILL, to all nodes at once."""
+        self._kill_nodes()
         self._end(signal.SIGKILL)
-        _kill(nodes)
 
     def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
         """SIGTERM; returns the exit code."""
@@ -135,9 +134,9 @@ class Server:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal and do not wait; one that cannot be passed on is sent to all nodes."""
         assert self._process is not None
-        nodes = self._nodes() if number is signal.SIGKILL else []
+        if number is signal.SIGKILL:
+            self._kill_nodes()
         self._process.send_signal(number)
-        _kill(nodes)
 
     def wait(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
         """Wait for the process to end; returns the exit code."""
@@ -181,11 +180,14 @@ class Server:
             self._process.stdout.close()
         return code
 
-    def _nodes(self) -> list[int]:
-        """Return the processes of the nodes behind this one, where the deployment has put them there."""
-        if not self._behind:
-            return []
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+    def _kill_nodes(self) -> None:
+        """Kill the nodes that the deployment has put behind this process, which cannot start them again meanwhile."""
+        if not self._behind or not self.running:
+            return
+        os.kill(self.pid, signal.SIGSTOP)
+        for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     def _first_line(self) -> str:
         assert self._process is not None
@@ -198,9 +200,3 @@ class Server:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log[-4000:]}")
         raise RuntimeError(f"the server does not serve after {_START_TIMEOUT_S} s:\n{self.log[-4000:]}")
-
-
-def _kill(nodes: Sequence[int]) -> None:
-    for pid in nodes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
