@@ -24,9 +24,9 @@ from tests.harness.s3_server import S3Server
 _WHOSE_NODES_ARE_GIVEN = ("--workers", "--role")
 
 
-def settings(data_dir: Path) -> dict[str, str]:
-    """Return the environment of a server on this data directory."""
-    return {**_catalog(data_dir), **_store(data_dir.parent)}
+def settings(data_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server on this data directory, to which a test adds what is given."""
+    return {**_catalog(data_dir), **({} if "RECORDER_FILES_DIR" in given else store(data_dir.parent))}
 
 
 def arguments(
@@ -93,8 +93,8 @@ def _catalog(data_dir: Path) -> dict[str, str]:
     return {"RECORDER_DATABASE_URL": postgres.database_of(data_dir), "RECORDER_MIGRATE": "true"}
 
 
-def _store(directory: Path) -> dict[str, str]:
-    """Give servers that lie side by side one bucket: they may be nodes of one service."""
+def store(directory: Path) -> dict[str, str]:
+    """Return where the servers in a directory keep files: those side by side may be nodes of one service."""
     if os.environ.get("RECORDER_TEST_STORE") != "minio":
         return {}
     server = _minio()

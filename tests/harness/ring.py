@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import postgres
+from tests.harness import deployment, postgres
 from tests.harness.fleet import Fleet
 from tests.harness.server import Server
 
@@ -31,7 +31,7 @@ def shared_settings(root: Path, *, lease_s: float = 2) -> dict[str, str]:
     return {
         "RECORDER_DATABASE_URL": postgres.database_of(root),
         "RECORDER_MIGRATE": "true",
-        "RECORDER_FILES_DIR": str(root / "files"),
+        **(deployment.store(root) or {"RECORDER_FILES_DIR": str(root / "files")}),
         "RECORDER_ADMIN_TOKEN": _ADMIN_TOKEN,
         "RECORDER_LEASE_S": str(lease_s),
         "RECORDER_CLUSTER_SECRET": "s" * 40,

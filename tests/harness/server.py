@@ -60,7 +60,13 @@ class Server:
         marks = {"RECORDER_DISK_SOFT_PERCENT": "0", "RECORDER_DISK_HARD_PERCENT": "0"}
         networks = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
         path = {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
-        self._environment = {**path, **networks, **marks, **deployment.settings(data_dir), **(environment or {})}
+        self._environment = {
+            **path,
+            **networks,
+            **marks,
+            **deployment.settings(data_dir, environment or {}),
+            **(environment or {}),
+        }
         self._process: subprocess.Popen[str] | None = None
         self.ports = Ports(0, 0, 0)
         self.log_path = data_dir.parent / f"{data_dir.name}.log"

@@ -53,6 +53,7 @@ log = structlog.get_logger(__name__)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DRAIN_RETRY_AFTER_S = 1.0
 _LAST_WORDS_S = 5.0
+_GIVE_BACK_S = 1.0
 # A fenced node only says goodbye.
 _FENCED_GRACE_S = 1.0
 
@@ -202,6 +203,7 @@ class Node:
         """Ask senders to come back elsewhere, and let calls that are about to end do so."""
         log.info("draining", live_recordings=0 if live is None else len(live.recordings))
         self._standing.draining()
+        given_back = 0 if passing is None else len(passing)
         if passing is not None:
             passing.drain()
         if grpc is not None:
@@ -211,7 +213,8 @@ class Node:
             await self._wait_for_calls(live.recordings)
             await live.leave()
         if grpc is not None:
-            await grpc.stop(0)
+            # Streams that were passed on are told so now, however early the node has nothing else to wait for.
+            await grpc.stop(_GIVE_BACK_S if given_back and not self._stop_now.is_set() else 0)
         if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):
             log.warning("stopped_while_finishing", tasks=len(ground.background))
         # What is cut off here is in the journal: the next start goes on from there.
