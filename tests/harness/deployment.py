@@ -65,7 +65,6 @@ def not_here(test: str) -> str | None:
     reasons = {
         **(_NEEDS_ONE_NODE if nodes() > 1 else {}),
         **(_NEEDS_A_DIRECTORY if os.environ.get("RECORDER_TEST_STORE") else {}),
-        **(_NEEDS_SQLITE if os.environ.get("RECORDER_TEST_CATALOG") else {}),
     }
     return next((f"NOT ON {named()}: {reason}" for part, reason in reasons.items() if part in test), None)
 
@@ -81,10 +80,15 @@ _NEEDS_ONE_NODE = {
     "test_fuzz.py::test_streams_that_are_cut_off_anywhere_leave_nothing_behind": _PROCESS,
     "test_fuzz.py::test_server_is_as_it_was": _PROCESS,
     "test_restart.py::test_second_server_on_the_same_directory_refuses_to_start": _PROCESS,
+    "test_s3.py::test_call_is_kept_in_s3_and_downloaded_from_there": _LAYOUT,
     "test_pauses.py::test_audio_of_a_pause_is_on_no_disk": _LAYOUT,
 }
-_NEEDS_A_DIRECTORY: dict[str, str] = {}
-_NEEDS_SQLITE: dict[str, str] = {}
+_FILES = "it looks for the file in the store's directory; the store's own suite does so on every store"
+_NEEDS_A_DIRECTORY = {
+    "test_retention.py::test_deleted_file_is_gone_for_good": _FILES,
+    "test_retention.py::test_expired_file_is_removed_and_told": _FILES,
+    "test_retention.py::test_deleted_application_takes_its_files_along": _FILES,
+}
 
 
 def _catalog(data_dir: Path) -> dict[str, str]:
