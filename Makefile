@@ -12,6 +12,9 @@ DEV := $(VENV)/.dev-installed
 NODE := clients/typescript
 NODE_MODULES := $(NODE)/node_modules/.installed
 BASELINE := proto/baseline/recorder.binpb
+# Scenarios, without their proofs, that go for several nodes as for one.
+CLUSTER_SCENARIOS := $(addprefix tests/robustness/test_, kills.py several_nodes.py::test_killed_workers_lose_nothing \
+	vanished.py::test_vanished_callers_are_noticed_and_never_taken_for_a_hang_up)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-package recorder-client --no-emit-package recorder-bridges
 
@@ -54,6 +57,11 @@ serve: $(RUNTIME) ## Run a server on its default ports, with its data in ./data
 test: system-packages lint typescript go ## Everything: linters, types, contract, tests
 	$(BIN)/pytest -q -n 2 --ignore=tests/robustness
 	$(BIN)/pytest -q -m "not slow" tests/robustness
+
+.PHONY: e2e-cluster
+e2e-cluster: system-packages $(DEV) ## End-to-end tests and quick robustness scenarios on PostgreSQL + MinIO, 3 nodes (half an hour)
+	RECORDER_TEST_CATALOG=postgresql RECORDER_TEST_STORE=minio RECORDER_TEST_NODES=3 \
+		$(BIN)/pytest -q tests/e2e $(CLUSTER_SCENARIOS)
 
 .PHONY: minio
 minio: $(DEV) ## Build a real MinIO server for the tests, once a machine (ten minutes, needs Go)

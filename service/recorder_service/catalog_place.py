@@ -9,13 +9,16 @@ from recorder_service.config import Settings
 _WATCH_INTERVAL_S = 0.1
 
 
+def is_shared(settings: Settings) -> bool:
+    """Say whether other processes may use the catalog: a file that was named, or that a supervisor's nodes have."""
+    return settings.database_url is not None or settings.supervised
+
+
 def catalog_place(settings: Settings) -> tuple[str, DatabaseOptions]:
     """Return the URL of the catalog's database, which may hold a password, and how it is used."""
-    # A file that was named, or that a supervisor's nodes have, is one that other processes may write.
-    shared = settings.database_url is not None or settings.supervised
     options = DatabaseOptions(
         connections=settings.database_connections,
-        watch_interval_s=_WATCH_INTERVAL_S if shared else None,
+        watch_interval_s=_WATCH_INTERVAL_S if is_shared(settings) else None,
         migrate=settings.migrate,
     )
     if settings.database_url is None:

@@ -172,6 +172,9 @@ class Settings(BaseSettings):
     database_connections: int = Field(
         10, ge=2, le=1000, description="Most connections to PostgreSQL of one node, beside one that listens."
     )
+    database_wait_s: float = Field(
+        300, ge=0, description="How long a start waits for a database that does not answer, s."
+    )
     migrate: bool | None = Field(
         None, description="Whether a start may migrate the catalog; by default on SQLite only."
     )

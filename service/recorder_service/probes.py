@@ -62,8 +62,12 @@ class StandingProbe:
     name = "standing"
 
     def __init__(self) -> None:
-        """Start recovering."""
-        self._fault: str | None = "recovering"
+        """Wait for what the node stands on."""
+        self._fault: str | None = "starting"
+
+    def recovering(self) -> None:
+        """Bring back what a former run left."""
+        self._fault = "recovering"
 
     def ready(self) -> None:
         """Take calls."""

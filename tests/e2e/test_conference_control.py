@@ -24,7 +24,12 @@ ON_DEMAND = recorder_service_pb2.CONFERENCE_RECORD_MODE_ON_DEMAND
 
 def put(server: Server, conversation_id: str, token: str | None, body: Any) -> tuple[int, dict[str, Any]]:
     """Ask for a recording to start or stop."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.ports.http, timeout=20)
+    return put_to(server.ports.http, conversation_id, token, body)
+
+
+def put_to(port: int, conversation_id: str, token: str | None, body: Any) -> tuple[int, dict[str, Any]]:
+    """Ask whoever answers on a port."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     headers = {"Content-Type": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"

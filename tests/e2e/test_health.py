@@ -97,8 +97,9 @@ async def test_recovering_node_says_so(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", arguments=["--metrics-port", str(port)], module=launcher)
     starting = asyncio.create_task(asyncio.to_thread(server.start))
     try:
-        await until(lambda: asyncio.to_thread(lambda: probe(port, "/healthz")[0] == 200))
-        assert probe(port, "/readyz") == (503, {"status": "unavailable", "faults": {"standing": "recovering"}})
+        recovering = (503, {"status": "unavailable", "faults": {"standing": "recovering"}})
+        await until(lambda: asyncio.to_thread(lambda: probe(port, "/readyz") == recovering))
+        assert probe(port, "/healthz")[0] == 200
         go_on.touch()
         await starting
         assert probe(port, "/readyz")[0] == 200

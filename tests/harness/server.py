@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness import postgres
+from tests.harness import deployment
 
 # Launchers of planted bugs are imported from here; the process itself runs beside its data.
 _ROOT = Path(__file__).parents[2]
@@ -54,12 +54,19 @@ class Server:
         self.data_dir = data_dir
         self.module = tuple(module)
         self.prefix = tuple(prefix)
-        self._arguments = list(arguments)
+        self._behind = deployment.arguments(arguments, self.module, self.prefix, environment or {})
+        self._arguments = [*arguments, *self._behind]
         # Tests run on whatever disk there is; those of the marks set their own.
         marks = {"RECORDER_DISK_SOFT_PERCENT": "0", "RECORDER_DISK_HARD_PERCENT": "0"}
         networks = {"RECORDER_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
         path = {"PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
-        self._environment = {**path, **networks, **marks, **_catalog(data_dir), **(environment or {})}
+        self._environment = {
+            **path,
+            **networks,
+            **marks,
+            **deployment.settings(data_dir, environment or {}),
+            **(environment or {}),
+        }
         self._process: subprocess.Popen[str] | None = None
         self.ports = Ports(0, 0, 0)
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -122,7 +129,8 @@ class Server:
         return told
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """SIGKILL, to all nodes at once."""
+        self._kill_nodes()
         self._end(signal.SIGKILL)
 
     def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
@@ -130,8 +138,10 @@ class Server:
         return self._end(signal.SIGTERM, timeout_s)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal and do not wait."""
+        """Send a signal and do not wait; one that cannot be passed on is sent to all nodes."""
         assert self._process is not None
+        if number is signal.SIGKILL:
+            self._kill_nodes()
         self._process.send_signal(number)
 
     def wait(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
@@ -176,6 +186,15 @@ class Server:
             self._process.stdout.close()
         return code
 
+    def _kill_nodes(self) -> None:
+        """Kill the nodes that the deployment has put behind this process, which cannot start them again meanwhile."""
+        if not self._behind or not self.running:
+            return
+        os.kill(self.pid, signal.SIGSTOP)
+        for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
     def _first_line(self) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
@@ -187,10 +206,3 @@ class Server:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log[-4000:]}")
         raise RuntimeError(f"the server does not serve after {_START_TIMEOUT_S} s:\n{self.log[-4000:]}")
-
-
-def _catalog(data_dir: Path) -> dict[str, str]:
-    """Put the catalog where the run wants it: with RECORDER_TEST_CATALOG=postgresql a real server keeps all of them."""
-    if os.environ.get("RECORDER_TEST_CATALOG") != "postgresql":
-        return {}
-    return {"RECORDER_DATABASE_URL": postgres.database_of(data_dir), "RECORDER_MIGRATE": "true"}

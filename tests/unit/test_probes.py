@@ -66,14 +66,16 @@ def test_journal_that_cannot_write_any_more_has_failed(journal: Journal) -> None
     assert JournalProbe(journal).fault() == "failed"
 
 
-def test_standing_goes_from_recovering_over_well_to_draining() -> None:
+def test_standing_goes_from_starting_over_recovering_and_well_to_draining() -> None:
     """In this order, and each in words."""
     probe = StandingProbe()
     told = [probe.fault()]
+    probe.recovering()
+    told.append(probe.fault())
     probe.ready()
     told.append(probe.fault())
     probe.draining()
-    assert [*told, probe.fault()] == ["recovering", None, "draining"]
+    assert [*told, probe.fault()] == ["starting", "recovering", None, "draining"]
 
 
 @pytest.mark.parametrize(("full", "fault"), [(True, "as many recordings run as may"), (False, None)])

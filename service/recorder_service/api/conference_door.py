@@ -16,12 +16,12 @@ from recorder_service.sessions.conference_values import JoinStream
 
 
 class Conferences(Protocol):
-    """The conferences of the node."""
+    """The conferences of the node, or of all of them."""
 
     async def join(self, wanted: JoinStream, application: Application) -> ConferenceStream:
         """Let a stream in."""
 
-    def resume(self, stream_id: UUID, application_id: UUID | None) -> ConferenceStream:
+    async def resume(self, stream_id: UUID, application_id: UUID | None) -> ConferenceStream:
         """Find a stream to go on with."""
 
 
@@ -55,7 +55,7 @@ class ConferenceDoor:
             case "resume":
                 expect_sequence(sequence, 0, "open.resume")
                 stream_id = uuid(opening.resume.stream_id, "open.resume.stream_id")
-                return self._conferences.resume(stream_id, caller().application_id), ()
+                return await self._conferences.resume(stream_id, caller().application_id), ()
             case "join":
                 expect_sequence(sequence, 1, "open.join")
                 return await self._join(opening.join)

@@ -14,6 +14,7 @@ from recorder_service.access.principal import Principal
 from recorder_service.api.caller import set_caller
 from recorder_service.api.relay import CLUSTER_KEY, Handover, RelayedFailure
 from recorder_service.api.status import grpc_status
+from recorder_service.api.storable_text import check_text
 from recorder_service.api.traces import Span, Tracing, Untraced
 from recorder_service.errors import (
     BadInput,
@@ -276,9 +277,13 @@ def _behavior(inner: object) -> Any:
 
 def _parsed(parse: Parse, data: bytes) -> Any:
     try:
-        return parse(data)
+        message = parse(data)
     except DecodeError:
         raise _unreadable(data) from None
+    # Most messages hold no zero byte at all. Numbers may, too: then all of it is looked at.
+    if b"\0" in data:
+        check_text(message)
+    return message
 
 
 def _unreadable(data: bytes) -> BadInput:
@@ -307,7 +312,11 @@ class _ParsedStream:
         return self
 
     async def __anext__(self) -> Any:
+        first = self.last is None
         data = self.last = await self._next()
+        if first:
+            # Those that follow hold no text but ids that are checked where they are looked up.
+            return _parsed(self._parse, data)
         try:
             return self._parse(data)
         except DecodeError:

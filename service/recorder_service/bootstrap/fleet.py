@@ -54,24 +54,40 @@ class Fleet:
             supervisor = Supervisor(self._workers(*ports), grace_s=self._settings.drain_grace_s)
             self._supervisor = supervisor
             operations = self._operations(supervisor)
-            operations.bind()
-            await supervisor.start()
             await operations.start()
-            _announce(supervisor, *ports, operations.port)
-            leftovers = asyncio.create_task(self._finish_leftovers())
-            await self._until_stopped(supervisor)
-            leftovers.cancel()
-            await asyncio.wait((leftovers,))
-            await supervisor.stop()
-            await operations.stop(_LAST_WORDS_S)
-        return supervisor.ended_well
+            try:
+                served = await self._started(supervisor)
+                if served:
+                    _announce(supervisor, *ports, operations.port)
+                    await self._until_stopped(supervisor)
+                await supervisor.stop()
+            finally:
+                await operations.stop(_LAST_WORDS_S)
+        # A worker that was still being loaded dies of the signal that asks it to end: that is in order.
+        return supervisor.ended_well or not served
+
+    async def _started(self, supervisor: Supervisor) -> bool:
+        """Wait until all serve, which takes as long as their database is away; False if asked to stop before."""
+        starting = asyncio.create_task(supervisor.start())
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return False
+        await starting
+        return True
 
     async def _until_stopped(self, supervisor: Supervisor) -> None:
+        leftovers = asyncio.create_task(self._finish_leftovers())
         stop = asyncio.create_task(self._stop.wait())
         given_up = asyncio.create_task(supervisor.wait())
         await asyncio.wait((stop, given_up), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         given_up.cancel()
+        leftovers.cancel()
+        await asyncio.wait((leftovers,))
 
     def _hold_ports(self, held: ExitStack) -> tuple[int, int]:
         """Take the ports without listening, so that nobody else gets them while a worker starts anew."""

@@ -1,6 +1,7 @@
 """One node: built from its role's parts, served, and taken down in order."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -11,11 +12,12 @@ from functools import partial
 
 import structlog
 
+from recorder_service.api.conference_control import ConferenceControl
 from recorder_service.api.relay import Relay
 from recorder_service.api.server import GrpcServer
 from recorder_service.bootstrap import upkeep
-from recorder_service.bootstrap.ground import Ground, lay_ground, token_verifier
-from recorder_service.bootstrap.recording import Callbacks, Desk, Live, conferences_of, live_recordings, open_desk
+from recorder_service.bootstrap.ground import Ground, StopAsked, lay_ground, token_verifier
+from recorder_service.bootstrap.recording import Callbacks, Desk, Live, live_of, live_recordings, open_desk
 from recorder_service.bootstrap.serving import (
     Service,
     advertised,
@@ -40,6 +42,7 @@ from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.journal.writer import JournalState
 from recorder_service.metrics.looks import keep_looking
+from recorder_service.metrics.node import Metrics
 from recorder_service.probes import AdmissionProbe, JournalProbe, StandingProbe
 from recorder_service.rendering.pool import RenderProcesses
 from recorder_service.sessions.live_recordings import LiveRecordings
@@ -51,6 +54,7 @@ log = structlog.get_logger(__name__)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DRAIN_RETRY_AFTER_S = 1.0
 _LAST_WORDS_S = 5.0
+_GIVE_BACK_S = 1.0
 # A fenced node only says goodbye.
 _FENCED_GRACE_S = 1.0
 
@@ -75,13 +79,19 @@ class Node:
         async with AsyncExitStack() as stack:
             if self._settings.supervised:
                 self._spawn(stack, wait_for_parent(self._signalled), "parent")
-            await self._serve(stack)
+            with contextlib.suppress(StopAsked):
+                await self._serve(stack)
         _ignore_signals()
         return not (self._failed or self._fenced)
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        ground = await lay_ground(settings, stack)
+        # First of all: whoever watches the node sees that it lives, waits for its database, and recovers.
+        metrics, alive = Metrics(), list[Probe]()
+        ready: list[Probe] = [self._standing]
+        operations = await self._operations(stack, metrics, alive, ready)
+        ground = await lay_ground(settings, stack, metrics, self._stop)
+        self._standing.recovering()
         verifier = await token_verifier(settings, ground)
         authorisation = Authorisation(verifier)
         conversations = Conversations(authorisation)
@@ -93,14 +103,16 @@ class Node:
         dispatcher = upkeep.webhook_dispatcher(settings, ground, stack)
         removal = Removal(ground.store, ground.catalog.recordings, ground.catalog.applications)
         desk, live = await self._recorder(stack, ground, urls, dispatcher)
-        conversations.attach(conference_recording(live))
-        # Before recovery: whoever watches the node sees that it lives and recovers.
-        ready = self._ready(desk)
-        operations = await self._operations(stack, ground, desk, ready)
+        if desk is not None:
+            alive.append(JournalProbe(desk.journal))
+            ready.extend((desk.disk, desk.lease, AdmissionProbe(desk.admission)))
+        metrics.readiness.watch((*alive, *ready))
         self._spawn(stack, keep_looking(looks(ground, desk, None if live is None else live.recordings)), "looks")
         self._spawn(stack, ground.metrics.process.watch_loop(), "loop")
         recovered = 0 if live is None else await live.recover()
         cluster = relay(settings, ground, stack)
+        conferences = conference_recording(live, ground)
+        conversations.attach(ConferenceControl(conferences, None if cluster is None else cluster[1]))
         service = Service(ground, verifier, removal, urls, live)
         grpc = None
         if self._role.records or self._role.serves_files:
@@ -135,18 +147,13 @@ class Node:
             store=ground.store, applications=ground.catalog.applications, record_events=urls, webhooks=dispatcher
         )
         recordings = live_recordings(self._settings, ground, desk, finisher)
-        return desk, Live(recordings, conferences_of(self._settings, ground, desk, recordings))
-
-    def _ready(self, desk: Desk | None) -> tuple[Probe, ...]:
-        if desk is None:
-            return (self._standing,)
-        return (self._standing, desk.disk, desk.lease, AdmissionProbe(desk.admission))
+        return desk, live_of(self._settings, ground, desk, recordings)
 
     async def _operations(
-        self, stack: AsyncExitStack, ground: Ground, desk: Desk | None, ready: tuple[Probe, ...]
+        self, stack: AsyncExitStack, metrics: Metrics, alive: Sequence[Probe], ready: Sequence[Probe]
     ) -> HttpServer:
-        alive: tuple[Probe, ...] = () if desk is None else (JournalProbe(desk.journal),)
-        server = operations_server(self._settings, ground, alive, ready)
+        metrics.readiness.watch(ready)
+        server = operations_server(self._settings, metrics, alive, ready)
         await server.start()
         stack.push_async_callback(server.stop, _LAST_WORDS_S)
         return server
@@ -199,6 +206,7 @@ class Node:
         """Ask senders to come back elsewhere, and let calls that are about to end do so."""
         log.info("draining", live_recordings=0 if live is None else len(live.recordings))
         self._standing.draining()
+        given_back = 0 if passing is None else len(passing)
         if passing is not None:
             passing.drain()
         if grpc is not None:
@@ -206,8 +214,10 @@ class Node:
         if live is not None:
             live.drain(_DRAIN_RETRY_AFTER_S)
             await self._wait_for_calls(live.recordings)
+            await live.leave()
         if grpc is not None:
-            await grpc.stop(0)
+            # Streams that were passed on are told so now, however early the node has nothing else to wait for.
+            await grpc.stop(_GIVE_BACK_S if given_back and not self._stop_now.is_set() else 0)
         if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):
             log.warning("stopped_while_finishing", tasks=len(ground.background))
         # What is cut off here is in the journal: the next start goes on from there.

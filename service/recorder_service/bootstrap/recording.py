@@ -16,6 +16,7 @@ from recorder_service.audio.rendition import Rendition
 from recorder_service.bootstrap.ground import Ground
 from recorder_service.catalog.nodes import check_claim
 from recorder_service.catalog.recordings import Recordings
+from recorder_service.catalog_place import is_shared
 from recorder_service.cluster.joining import Applicant, join, place_of
 from recorder_service.cluster.lease import Lease
 from recorder_service.config import Settings
@@ -33,6 +34,7 @@ from recorder_service.sessions.conferences import Conferences
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
+from recorder_service.sessions.shared_conferences import SharedConferences
 
 NODE_ID_FILE = "node-id"
 JOURNAL_DIRECTORY = "journal"
@@ -68,26 +70,45 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What is going on at a node that records."""
+    """What is going on at a node that records.
+
+    Attributes:
+        shared: Stands before the conferences where other nodes may have their names; None where there are none.
+    """
 
     recordings: LiveRecordings
     conferences: Conferences
+    shared: SharedConferences | None = None
+
+    @property
+    def entrance(self) -> Conferences | SharedConferences:
+        """Where streams of conferences, and requests that concern conferences, come in."""
+        return self.shared or self.conferences
 
     async def recover(self) -> int:
         """Bring back what a former run left unfinished, and return how many recordings that is."""
         count = await self.recordings.recover()
         await self.conferences.recover(self.recordings)
+        if self.shared is not None:
+            await self.shared.recover()
         return count
 
     def go_on(self) -> None:
         """Let what was brought back live again, now that streams can come."""
         self.recordings.go_on()
         self.conferences.go_on()
+        if self.shared is not None:
+            self.shared.go_on()
 
     def drain(self, retry_after_s: float) -> None:
         """Take nothing new, and ask the senders to come back elsewhere."""
         self.conferences.drain(retry_after_s)
         self.recordings.drain(retry_after_s)
+
+    async def leave(self) -> None:
+        """Keep what goes on after the next start from being taken over meanwhile."""
+        if self.shared is not None:
+            await self.shared.keep()
 
 
 async def open_desk(
@@ -160,7 +181,7 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
     return recordings
 
 
-def conferences_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
+def _conferences(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:
     """Make the node's conferences, with nothing in them yet."""
     return Conferences(
         recordings=recordings,
@@ -170,6 +191,23 @@ def conferences_of(settings: Settings, ground: Ground, desk: Desk, recordings: L
         resume_window_s=settings.resume_window_s,
         encoder=settings,
     )
+
+
+def live_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Live:
+    """Put together what is going on at a node, with nothing in it yet."""
+    conferences = _conferences(settings, ground, desk, recordings)
+    if not is_shared(settings):
+        # Nobody else can have a name: the catalog is not asked.
+        return Live(recordings, conferences)
+    shared = SharedConferences(
+        conferences,
+        ground.catalog.conferences.guarded(partial(_guard, desk.lease)),
+        desk.lease.claim,
+        may_inherit=lambda: desk.lease.steady,
+        background=ground.background,
+        keep_s=settings.resume_window_s,
+    )
+    return Live(recordings, conferences, shared)
 
 
 def _no_room(disk: DiskWatch, journal: Journal, lease: Lease) -> RecorderError | None:

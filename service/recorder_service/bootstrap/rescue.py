@@ -12,8 +12,7 @@ from recorder_service.bootstrap.recording import (
     JOURNAL_DIRECTORY,
     NODE_ID_FILE,
     Callbacks,
-    Live,
-    conferences_of,
+    live_of,
     live_recordings,
     open_desk,
 )
@@ -22,6 +21,7 @@ from recorder_service.config import Settings
 from recorder_service.domain.recording import Recording, RecordingState
 from recorder_service.errors import Reason, StartupError
 from recorder_service.finishing.finisher import Finisher
+from recorder_service.metrics.node import Metrics
 from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.webhooks.record_events import RecordEvents
 
@@ -58,7 +58,7 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
     _, node_dir = directories(settings)
     node_id = _known_id(node_dir)
     async with AsyncExitStack() as stack:
-        ground = await lay_ground(settings, stack)
+        ground = await lay_ground(settings, stack, Metrics())
         await _check_gone(ground, node_id)
         lost = asyncio.Event()
         callbacks = Callbacks(lambda _state: None, lost.set)
@@ -76,7 +76,7 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
         )
         recordings = live_recordings(alone, ground, desk, finisher)
         known = await ground.catalog.recordings.unfinished(node_id)
-        live = Live(recordings, conferences_of(alone, ground, desk, recordings))
+        live = live_of(alone, ground, desk, recordings)
         await live.recover()
         live.go_on()
         await _finished(ground, recordings, len(known), progress, lost)

@@ -1,5 +1,6 @@
 """The doors of a node: gRPC, downloads, operations, and the one for other nodes."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -27,7 +28,9 @@ from recorder_service.http.downloads import DownloadLimits, Downloads
 from recorder_service.http.health import Probe
 from recorder_service.http.server import HttpServer
 from recorder_service.http.tls import TlsFiles
+from recorder_service.metrics.node import Metrics
 from recorder_service.sessions.conferences import Conferences
+from recorder_service.sessions.shared_conferences import SharedConferences
 from recorder_service.webhooks.record_events import RecordEvents
 
 
@@ -56,11 +59,10 @@ def public_server(
 
 
 def operations_server(
-    settings: Settings, ground: Ground, alive: tuple[Probe, ...], ready: tuple[Probe, ...]
+    settings: Settings, metrics: Metrics, alive: Sequence[Probe], ready: Sequence[Probe]
 ) -> HttpServer:
-    """Make the HTTP server of health and metrics."""
-    ground.metrics.readiness.watch((*alive, *ready))
-    application = create_operations_app(ground.metrics.registry, alive=alive, ready=ready)
+    """Make the HTTP server of health and metrics; probes may be added to the sequences while it serves."""
+    application = create_operations_app(metrics.registry, alive=alive, ready=ready)
     return HttpServer(application, settings.metrics_host or settings.host, settings.metrics_port)
 
 
@@ -100,11 +102,11 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
         service.removal,
         service.ground.store,
         urls,
-        conferences=conference_recording(live),
+        conferences=conference_recording(live, service.ground),
     )
     recorder = None
     if live is not None:
-        recorder = RecorderServicer(live.recordings, live.conferences, catalog.applications, settings, urls)
+        recorder = RecorderServicer(live.recordings, live.entrance, catalog.applications, settings, urls)
     if settings.role is Role.INGEST:
         return Servicers(recordings, recorder)
     return Servicers(
@@ -118,9 +120,9 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
     )
 
 
-def conference_recording(live: Live | None) -> Conferences | RemoteConferences:
+def conference_recording(live: Live | None, ground: Ground) -> Conferences | SharedConferences | RemoteConferences:
     """Return what starts and stops the recordings of conferences."""
-    return RemoteConferences() if live is None else live.conferences
+    return RemoteConferences(ground.catalog.conferences) if live is None else live.entrance
 
 
 def advertised(settings: Settings, peer_port: int) -> str:

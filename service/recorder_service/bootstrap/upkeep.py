@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 EXPIRY_INTERVAL_S = 60.0
 SWEEP_INTERVAL_S = 6 * 3600.0
 _PURGE_INTERVAL_S = 3600.0
+# A node that is away for so long does not come back to its conferences.
+_GONE_FOR_GOOD_S = 24 * 3600.0
 
 
 def webhook_dispatcher(settings: Settings, ground: Ground, stack: AsyncExitStack) -> WebhookDispatcher[Lease]:
@@ -50,6 +52,7 @@ async def purge(settings: Settings, ground: Ground) -> None:
         try:
             await ground.catalog.events.purge(now() - keep)
             await ground.catalog.deliveries.purge(now() - keep)
+            await ground.catalog.conferences.purge(_GONE_FOR_GOOD_S)
         except RecorderError as error:
             log.warning("purge_failed", reason=error.reason.name, error=error.message)
         await asyncio.sleep(_PURGE_INTERVAL_S)

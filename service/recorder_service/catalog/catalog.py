@@ -4,6 +4,7 @@ from typing import Self
 
 from recorder_service.catalog.applications import Applications
 from recorder_service.catalog.backlog import Backlog
+from recorder_service.catalog.conferences import Conferences
 from recorder_service.catalog.deliveries import Deliveries
 from recorder_service.catalog.engine import Database, DatabaseOptions, is_postgresql, open_database
 from recorder_service.catalog.events import EventLog
@@ -24,6 +25,7 @@ class Catalog:
         events: The feed.
         deliveries: The outbox of webhooks.
         nodes: The nodes that share the catalog.
+        conferences: Which node has which conference.
         backlog: What waits in it.
     """
 
@@ -36,6 +38,7 @@ class Catalog:
         self.events = EventLog(database, events_changed)
         self.deliveries = Deliveries(database, deliveries_changed, events_changed)
         self.nodes = Nodes(database)
+        self.conferences = Conferences(database)
         self.backlog = Backlog(database)
 
     @classmethod

@@ -22,6 +22,9 @@ _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 # 14 is the oldest that gets security fixes.
 _OLDEST_SERVER = 14
+# SQLSTATE classes of a server that starts, stops, or is full: it comes back by itself.
+# Source: PostgreSQL documentation, appendix A: connection exception, insufficient resources, operator intervention.
+_AWAY_CLASSES = frozenset({"08", "53", "57"})
 # What goes wrong while connecting; errors of the server, of the driver and of the network.
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError)
 
@@ -76,7 +79,7 @@ class Connector:
         """Connect once, to tell now what is wrong.
 
         Raises:
-            StartupError: INVALID_CONFIGURATION.
+            StartupError: INVALID_CONFIGURATION; with a time to try again where the server may only be away.
         """
         try:
             connection = await self.open()
@@ -112,14 +115,22 @@ class Connector:
                 )
             case asyncpg.InsufficientPrivilegeError():
                 return unusable(f"gives user {user}, who may not use database {database}; grant it the right")
+            case socket.gaierror() if error.errno == socket.EAI_AGAIN:
+                return unusable(f"names host {parts.hostname}, and no name server answers", retry_after_s=_FIRST_WAIT_S)
             case socket.gaierror():
                 return unusable(f"names host {parts.hostname}, which cannot be found; check the host in the URL")
+            case asyncpg.PostgresError() if (error.sqlstate or "")[:2] in _AWAY_CLASSES:
+                said = f"{error.sqlstate} {type(error).__name__}"
+                return unusable(
+                    f"names {place}, which serves nobody now: {said}; see its log", retry_after_s=_FIRST_WAIT_S
+                )
             case asyncpg.PostgresError():
                 return unusable(f"names {place}, which refuses: {error.sqlstate} {type(error).__name__}; see its log")
             case OSError() | TimeoutError():
                 return unusable(
                     f"names {place}, where no PostgreSQL answers ({_said(error)}); start it, or check host, port and "
-                    "firewall"
+                    "firewall",
+                    retry_after_s=_FIRST_WAIT_S,
                 )
         return unusable(
             f"cannot be read as the URL of a PostgreSQL database ({type(error).__name__}); write it as "

@@ -104,6 +104,13 @@ async def open_database(url: str, options: DatabaseOptions) -> Database:
     return open_sqlite(url, options.busy_timeout_s, options.watch_interval_s)
 
 
-def unusable(fault: str) -> StartupError:
-    """Make the error for a URL that cannot be used; `fault` ends with what to do."""
-    return StartupError(Reason.INVALID_CONFIGURATION, f"{SETTING} {fault}", details={"field": "database_url"})
+def unusable(fault: str, *, retry_after_s: float | None = None) -> StartupError:
+    """Make the error for a URL that cannot be used; `fault` ends with what to do.
+
+    Args:
+        fault: Follows the name of the setting.
+        retry_after_s: When to try again, where the URL may be right and the server only away.
+    """
+    details = {"field": "database_url"}
+    message = f"{SETTING} {fault}"
+    return StartupError(Reason.INVALID_CONFIGURATION, message, details=details, retry_after_s=retry_after_s)

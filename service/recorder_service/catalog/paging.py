@@ -79,7 +79,7 @@ class PageTokens:
             BadInput: INVALID_PAGE_TOKEN.
         """
         key, identity = self._read(token)
-        if not isinstance(key, str):
+        if not isinstance(key, str) or not _storable(key):
             raise _invalid(token)
         return key, identity
 
@@ -124,6 +124,11 @@ def cut_page(
     if len(items) <= size:
         return Page(kept, "")
     return Page(kept, tokens.make(*key(kept[-1])))
+
+
+def _storable(text: str) -> bool:
+    """Say whether a text can be one that a database keeps: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and text.encode(errors="ignore").decode() == text
 
 
 def _invalid(token: str) -> BadInput:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from recorder_service.catalog.times import from_microseconds, to_microseconds
 
 # The newest migration. Migrations are numbered, so that a schema from the future is known by its number.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
@@ -142,4 +142,34 @@ nodes = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("place", sa.Text, nullable=False),
     sa.Column("address", sa.Text, nullable=False),
+)
+
+# Names of conferences that nodes share, while they live; see conferences.py.
+conferences = sa.Table(
+    "conferences",
+    metadata,
+    sa.Column("application_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    # New with every conference and every start of its node.
+    sa.Column("hold_id", sa.Uuid, nullable=False),
+    sa.Column("conversation_id", sa.Text, nullable=False),
+    # Who has it, and in which epoch.
+    sa.Column("node_id", sa.Text, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    # Microseconds since 1970 by the database's clock: kept so long for a node that went down in order.
+    sa.Column("kept_until", sa.BigInteger, nullable=False),
+    sa.Index("ix_conferences_hold", "hold_id", unique=True),
+    sa.Index("ix_conferences_conversation", "conversation_id"),
+    sa.Index("ix_conferences_node", "node_id"),
+)
+
+# Where a stream that is resumed belongs. No foreign key: both go together, by their hold.
+conference_streams = sa.Table(
+    "conference_streams",
+    metadata,
+    sa.Column("application_id", sa.Uuid, primary_key=True),
+    sa.Column("stream_id", sa.Uuid, primary_key=True),
+    sa.Column("hold_id", sa.Uuid, nullable=False),
+    sa.Index("ix_conference_streams_stream", "stream_id"),
+    sa.Index("ix_conference_streams_hold", "hold_id"),
 )

@@ -65,6 +65,7 @@ class Lease:
         self._renewals = renewals
         self._lease_s = lease_s
         self._until_s = taken_s + lease_s
+        self._since_s = taken_s
         self._on_fenced = on_fenced
         self._fenced = False
         self._address = ""
@@ -74,6 +75,14 @@ class Lease:
     def held(self) -> bool:
         """Whether the lease runs, by this machine's clock."""
         return not self._fenced and clock_s() < self._until_s
+
+    @property
+    def steady(self) -> bool:
+        """Whether it has run for as long as a lease lasts: by now every node that lives has renewed its own.
+
+        While the database is away all leases end. Who is back first would else take the others for dead.
+        """
+        return self.held and clock_s() - self._since_s >= self._lease_s
 
     @property
     def fenced(self) -> bool:
@@ -133,6 +142,7 @@ class Lease:
             return
         if asked_s > self._until_s:
             log.warning("lease_was_over", over_s=round(asked_s - self._until_s, 1))
+            self._since_s = asked_s
         self._until_s = asked_s + self._lease_s
 
     async def leave(self) -> None:

@@ -4,9 +4,9 @@ from typing import Protocol
 from uuid import UUID
 
 from recorder_service.domain.options import RecordOptions
-from recorder_service.domain.owner import elsewhere
+from recorder_service.domain.owner import conference_elsewhere, conference_not_found, elsewhere
 from recorder_service.domain.recording import PauseMode, Recording
-from recorder_service.errors import Conflict, Reason, Unavailable
+from recorder_service.errors import Conflict, Reason, RecorderError
 
 
 class Catalog(Protocol):
@@ -52,24 +52,39 @@ class RemoteSteering:
         )
 
 
+class Names(Protocol):
+    """The names of conferences that nodes have."""
+
+    async def node_of_conversation(self, conversation_id: str, application_id: UUID | None) -> str | None:
+        """Return the node that has a conference; another application's is not found."""
+
+
 class RemoteConferences:
-    """Refuses to start and stop recordings of conferences: only the node that has a conference knows of it."""
+    """Sends whoever starts and stops recordings of conferences to the node that has them."""
+
+    def __init__(self, names: Names) -> None:
+        """Look conferences up in `names`."""
+        self._names = names
 
     async def start_recording(
         self,
         conversation_id: str,
-        application_id: UUID | None,  # noqa: ARG002 - the signature of those that can
-        options: RecordOptions | None,  # noqa: ARG002
+        application_id: UUID | None,
+        options: RecordOptions | None,  # noqa: ARG002 - the signature of those that can
         /,
     ) -> Recording:
-        """Refuse: OWNER_AWAY."""
-        raise _ask_there(conversation_id)
+        """Refuse, or name the owner.
 
-    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> Recording:  # noqa: ARG002
-        """Refuse: OWNER_AWAY."""
-        raise _ask_there(conversation_id)
+        Raises:
+            Elsewhere: A node has the conference.
+            NotFound: CONFERENCE_NOT_FOUND.
+        """
+        raise await self._refusal(conversation_id, application_id)
 
+    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> Recording:
+        """As `start_recording`."""
+        raise await self._refusal(conversation_id, application_id)
 
-def _ask_there(conversation_id: str) -> Unavailable:
-    message = f"this node does not record: ask the node that has conference {conversation_id}, of role all or ingest"
-    return Unavailable(Reason.OWNER_AWAY, message, retry_after_s=2.0)
+    async def _refusal(self, conversation_id: str, application_id: UUID | None) -> RecorderError:
+        node_id = await self._names.node_of_conversation(conversation_id, application_id)
+        return conference_not_found(conversation_id) if node_id is None else conference_elsewhere(node_id)

@@ -1,7 +1,7 @@
 """The node that has a recording, until it is finished."""
 
 from recorder_service.domain.recording import Recording, RecordingState
-from recorder_service.errors import Elsewhere
+from recorder_service.errors import Elsewhere, NotFound, Reason
 
 
 def check_owner(recording: Recording, node_id: str) -> None:
@@ -23,3 +23,18 @@ def elsewhere(recording: Recording) -> Elsewhere:
         f"the node that {verb} recording {recording.recording_id} cannot be reached now: try again; it goes on, or is "
         "finished by itself, when that node is back",
     )
+
+
+def conference_elsewhere(node_id: str) -> Elsewhere:
+    """Make the word that a conference is another node's."""
+    return Elsewhere(
+        node_id,
+        "the node that has this conference cannot be reached now: try again; the conference goes on when that node is "
+        "back, and its name is free when it stays away",
+    )
+
+
+def conference_not_found(conversation_id: str) -> NotFound:
+    """Make the refusal of a conference that no node has."""
+    message = f"there is no conference {conversation_id} with anybody in it; check conversation_id"
+    return NotFound(Reason.CONFERENCE_NOT_FOUND, message, details={"conversation_id": conversation_id})

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from recorder_service.domain.ncco import parse_record_action
 from recorder_service.domain.options import RecordOptions
-from recorder_service.domain.recording import Recording
 from recorder_service.errors import BadInput, Reason, Unavailable
 from recorder_service.http.authorisation import Authorisation
 from recorder_service.http.problems import SAFE_HEADERS
@@ -29,7 +28,7 @@ class ConferenceRecording(Protocol):
 
     async def start_recording(
         self, conversation_id: str, application_id: UUID | None, options: RecordOptions | None, /
-    ) -> Recording:
+    ) -> object:
         """Begin one.
 
         Raises:
@@ -37,7 +36,7 @@ class ConferenceRecording(Protocol):
             Overloaded: There is no room for another.
         """
 
-    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> Recording:
+    async def stop_recording(self, conversation_id: str, application_id: UUID | None, /) -> object:
         """End the one that runs.
 
         Raises:
@@ -74,6 +73,7 @@ class Conversations:
         if self._recording is None:
             raise Unavailable(Reason.DRAINING, "the server is starting", retry_after_s=1.0)
         conversation_id = request.path_params["conversation_id"]
+        _check_text(conversation_id, "conversation_id")
         body = _object(await _body(request))
         match body.get("action"):
             case "start":
@@ -103,7 +103,17 @@ def _object(body: bytes) -> Mapping[str, object]:
         value = None
     if not isinstance(value, dict):
         raise BadInput(Reason.INVALID_MESSAGE, "the body must be a JSON object", field="body", value="no object")
+    for name, given in value.items():
+        for text in given if isinstance(given, list) else [given]:
+            _check_text(text, f"body.{ascii(name)[1:-1]}")
     return value
+
+
+def _check_text(value: object, field: str) -> None:
+    """Refuse text that not every database can keep: with a NUL, or half of a surrogate pair, which JSON can write."""
+    if isinstance(value, str) and ("\0" in value or value.encode(errors="ignore").decode() != value):
+        message = f"{field} holds a NUL character or half of a surrogate pair, which no text may: leave it out"
+        raise BadInput(Reason.INVALID_FIELD, message, field=field, value=ascii(value))
 
 
 def _options(body: Mapping[str, object]) -> RecordOptions:

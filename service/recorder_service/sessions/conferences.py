@@ -9,6 +9,7 @@ from recorder_service.audio.formats import RECORDING_RATE_HZ
 from recorder_service.domain.application import Application
 from recorder_service.domain.encoder_choice import EncoderDefaults, chosen_encoder
 from recorder_service.domain.options import EncoderOptions, RecordOptions
+from recorder_service.domain.owner import conference_not_found
 from recorder_service.domain.recording import Recording, RecordingKind, StopReason
 from recorder_service.errors import BadInput, NotFound, Reason
 from recorder_service.sessions.conference import Conference, Member, Recordings, overloaded_streams, restored_leg
@@ -40,7 +41,11 @@ class Standing(Recordings, Protocol):
 
 
 class Conferences:
-    """The conferences of one node."""
+    """The conferences of one node.
+
+    Attributes:
+        on_over: Called with application and name of each that is over: its name is free.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Conferences:
         make_clock: Callable[[int], ConferenceClock] = ConferenceClock,
     ) -> None:
         """Start without conferences; `recover` brings back those of a former run."""
+        self.on_over: Callable[[UUID, str], None] = _tell_nobody
         self._recordings = recordings
         self._applications = applications
         self._journal = journal
@@ -83,7 +89,7 @@ class Conferences:
         self._recordings.check_open()
         return await self._background.run(self._join(wanted, application), f"join:{wanted.stream_id}")
 
-    def resume(self, stream_id: UUID, application_id: UUID | None) -> ConferenceStream:
+    async def resume(self, stream_id: UUID, application_id: UUID | None) -> ConferenceStream:
         """Return a stream whose RPC was lost.
 
         Raises:
@@ -122,7 +128,7 @@ class Conferences:
         async def work() -> Recording:
             async with conference.lock:
                 if conference.ended or not conference.members:
-                    raise _not_found(conversation_id)
+                    raise conference_not_found(conversation_id)
                 return await conference.record(plan)
 
         return await self._background.run(work(), f"record:{conversation_id}")
@@ -164,6 +170,30 @@ class Conferences:
         for stream in self._streams.values():
             if stream.conference.live is None:
                 stream.feed.notify(Drain(retry_after_s))
+
+    # What shares names with other nodes asks
+
+    def check_open(self) -> None:
+        """Refuse everything new while the node goes down."""
+        self._recordings.check_open()
+
+    def here(self) -> tuple[Conference, ...]:
+        """Return the conferences that are not over."""
+        return tuple(self._by_name.values())
+
+    def find(self, application_id: UUID, name: str) -> Conference | None:
+        """Return the conference that has a name now."""
+        return self._by_name.get((application_id, name))
+
+    async def interrupt(self, application_id: UUID, name: str) -> None:
+        """End a conference that goes on without this node: its recording is finished as interrupted."""
+        conference = self.find(application_id, name)
+        if conference is None:
+            return
+        async with conference.lock:
+            for stream in tuple(conference.streams.values()):
+                if not conference.ended:
+                    conference.close(stream, 0, StopReason.INTERRUPTED)
 
     # Inside
 
@@ -282,7 +312,7 @@ class Conferences:
         for conference in self._by_name.values():
             if conference.conversation_id == conversation_id and _is_of(conference, application_id):
                 return conference
-        raise _not_found(conversation_id)
+        raise conference_not_found(conversation_id)
 
     def _check_conversation(self, conversation_id: str) -> None:
         if any(conference.conversation_id == conversation_id for conference in self._by_name.values()):
@@ -294,6 +324,7 @@ class Conferences:
         if self._by_name.get(key) is conference:
             conference.ended = True
             del self._by_name[key]
+            self.on_over(*key)
         for stream_id, stream in list(self._streams.items()):
             if stream.conference is conference:
                 del self._streams[stream_id]
@@ -302,10 +333,9 @@ class Conferences:
             del self._ended[next(iter(self._ended))]
 
 
+def _tell_nobody(_application_id: UUID, _name: str) -> None:
+    """Tell nobody: names are not shared."""
+
+
 def _is_of(conference: Conference, application_id: UUID | None) -> bool:
     return application_id in {None, conference.application.application_id}
-
-
-def _not_found(conversation_id: str) -> NotFound:
-    message = f"there is no conference {conversation_id} with anybody in it; check conversation_id"
-    return NotFound(Reason.CONFERENCE_NOT_FOUND, message, details={"conversation_id": conversation_id})

@@ -73,6 +73,20 @@ async def test_lease_that_was_over_is_held_again_after_a_renewal(now: list[float
     assert lease.fault() is None
 
 
+async def test_lease_is_steady_once_it_has_run_for_as_long_as_one_lasts(now: list[float]) -> None:
+    """After a database that was away it begins anew: others that live had no time to renew theirs yet."""
+    table = Table()
+    lease = a_lease(table)
+    steady = []
+    for at in (1000.0, 1006.0, 1009.0, 1100.0, 1106.0, 1109.0):
+        now[0] = at
+        await lease.renew()
+        steady.append(lease.steady)
+    assert steady == [False, False, True, False, False, True]
+    now[0] = 1200.0
+    assert not lease.steady
+
+
 async def test_epoch_that_moved_on_fences_for_good(now: list[float]) -> None:
     """Told once; a renewal that would succeed afterwards changes nothing."""
     table, told = Table(), list[str]()

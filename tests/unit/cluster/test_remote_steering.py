@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 from tests.contract.catalog.values import a_recording
 
-from recorder_service.cluster.remote_steering import RemoteSteering
+from recorder_service.cluster.remote_steering import RemoteConferences, RemoteSteering
 from recorder_service.domain.recording import PauseMode, Recording, RecordingState
-from recorder_service.errors import Conflict, Elsewhere, Reason
+from recorder_service.errors import Conflict, Elsewhere, NotFound, Reason
 
 RECORDING = a_recording(uuid4(), node_id="owner")
 
@@ -45,3 +45,23 @@ async def test_recording_that_has_ended_is_returned_and_cannot_be_paused() -> No
     with pytest.raises(Conflict) as refused:
         await steering.pause(RECORDING.recording_id, None, PauseMode.CUT)
     assert refused.value.reason is Reason.RECORDING_NOT_LIVE
+
+
+class Names:
+    """Knows one conference."""
+
+    async def node_of_conversation(self, conversation_id: str, application_id: UUID | None) -> str | None:
+        """Say who has it."""
+        return "owner" if conversation_id == "CON-1" else None
+
+
+async def test_conference_is_its_owners_and_one_that_nobody_has_is_not_found() -> None:
+    """The same for Start and Stop."""
+    conferences = RemoteConferences(Names())
+    for work in (conferences.start_recording("CON-1", None, None), conferences.stop_recording("CON-1", None)):
+        with pytest.raises(Elsewhere) as refused:
+            await work
+        assert refused.value.node_id == "owner"
+    for work in (conferences.start_recording("CON-2", None, None), conferences.stop_recording("CON-2", None)):
+        with pytest.raises(NotFound):
+            await work

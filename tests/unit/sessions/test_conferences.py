@@ -111,9 +111,9 @@ async def test_stream_that_nobody_resumes_leaves_and_the_others_go_on(stage: Sta
     assert await stage.background.wait(5)
     assert list(stays.conference.members) == ["a"]
     with pytest.raises(NotFound) as gone:
-        stage.conferences.resume(lost.stream_id, None)
+        await stage.conferences.resume(lost.stream_id, None)
     assert gone.value.reason is Reason.STREAM_NOT_FOUND
-    assert stage.conferences.resume(stays.stream_id, stage.application.application_id) is stays
+    assert await stage.conferences.resume(stays.stream_id, stage.application.application_id) is stays
 
 
 async def test_last_stream_that_is_lost_ends_the_recording_as_interrupted(stage: Stage) -> None:
@@ -222,8 +222,8 @@ async def test_stream_of_a_conference_that_ended_is_told_so(stage: Stage) -> Non
     stream = await stage.conferences.join(wanted(leg("a")), stage.application)
     await stream.close(2)
     with pytest.raises(NotFound) as ended:
-        stage.conferences.resume(stream.stream_id, stage.application.application_id)
+        await stage.conferences.resume(stream.stream_id, stage.application.application_id)
     assert ended.value.reason is Reason.CONFERENCE_NOT_FOUND
     with pytest.raises(NotFound) as foreign:
-        stage.conferences.resume(stream.stream_id, uuid4())
+        await stage.conferences.resume(stream.stream_id, uuid4())
     assert foreign.value.reason is Reason.STREAM_NOT_FOUND

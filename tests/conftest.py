@@ -1,0 +1,23 @@
+"""Tests that cannot run on the deployment that was asked for are skipped, and say why."""
+
+from pathlib import Path
+
+import pytest
+from tests.harness import deployment
+
+_ON_A_DEPLOYMENT = ("e2e", "robustness")
+_HERE = Path(__file__).parent
+
+
+def pytest_report_header() -> str:
+    """Name the deployment."""
+    return f"recorder: {deployment.named()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot be tested there."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and item.path.relative_to(_HERE).parts[0] in _ON_A_DEPLOYMENT:
+            reason = deployment.not_here(item.nodeid)
+            if reason is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
