@@ -174,12 +174,17 @@ class Timeline:
         if start_frame != track.end_frame:
             self._refuse_out_of_range(track, start_frame, now_frame)
         placement = track.place(start_frame, payload)
-        end_frame = track.end_frame * RECORDING_RATE_HZ // track.leg_format.sample_rate_hz
+        end_frame = track.end_frame * RECORDING_RATE_HZ // track.sample_rate_hz
         self._furthest_audio_frame = max(self._furthest_audio_frame, end_frame)
         if track.end_frame >= track.wake_frame:
             self._close_complete_blocks()
             self._arm(track)
         return placement
+
+    def follows(self, leg_id: str, start_frame: int, size_bytes: int) -> bool:
+        """Say whether a chunk is whole and begins where its leg's audio ends, so that `check` has nothing to refuse."""
+        track = self._tracks.get(leg_id)
+        return track is not None and start_frame == track.end_frame and not size_bytes % track.frame_size
 
     def check(self, leg_id: str, start_frame: int, size_bytes: int, now_frame: int = 0) -> None:
         """Refuse what `place` would refuse, without placing anything.

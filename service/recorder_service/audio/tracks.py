@@ -69,6 +69,7 @@ class Track:
         leg_format: The leg's format.
         end_frame: One past the furthest leg frame placed.
         frame_size: Bytes of one frame.
+        sample_rate_hz: The format's.
         closed_frame: Leg frame up to which blocks are closed; audio before it is late.
         wake_frame: The timeline looks for blocks to close when `end_frame` reaches this.
         live: Whether the leg holds blocks back.
@@ -93,6 +94,7 @@ class Track:
         "held",
         "leg_format",
         "live",
+        "sample_rate_hz",
         "wake_frame",
     )
 
@@ -105,6 +107,7 @@ class Track:
         self.closed_frame = leg_format.leg_frame_ceil(closed_frame)
         self.wake_frame = 0
         self.frame_size = leg_format.bytes_per_frame
+        self.sample_rate_hz = leg_format.sample_rate_hz
         self._block_frames = leg_format.leg_frame(block_frames)
         self._chunks: dict[int, list[PlacedChunk]] = {}
         self._gap_start = leg_format.leg_frame(joined_frame)

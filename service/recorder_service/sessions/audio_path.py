@@ -79,6 +79,11 @@ class AudioPath:
     """Joins the parts for one recording.
 
     `run` and `complete` belong to a worker, everything else to the event loop.
+
+    Attributes:
+        spool: The file under construction.
+        follows: Says whether a chunk begins where its leg's audio ends, see `Timeline.follows`.
+        check: Refuses a chunk that `place` would refuse, before anything is written down, see `Timeline.check`.
     """
 
     def __init__(
@@ -106,6 +111,9 @@ class AudioPath:
         self._progress = rendering.progress
         self._on_encoded = on_encoded
         self._steps: list[Step] = []
+        # The timeline's own, without a call in between: they are asked for every chunk.
+        self.follows = timeline.follows
+        self.check = timeline.check
         for leg in legs:
             self._legs[leg.leg_id] = leg
             self._steps.append(leg)
@@ -157,19 +165,13 @@ class AudioPath:
         """What was received of each leg."""
         return self._timeline.statistics()
 
-    def check(self, leg_id: str, start_frame: int, size_bytes: int, now_frame: int) -> None:
-        """Refuse a chunk that `place` would refuse, before anything is written down.
-
-        Raises:
-            BadInput: UNKNOWN_LEG, PARTIAL_FRAME or FRAME_OUT_OF_RANGE.
-        """
-        self._timeline.check(leg_id, start_frame, size_bytes, now_frame)
-
     def place(self, leg_id: str, start_frame: int, payload: Payload) -> None:
         """Keep a chunk that was checked."""
         # Range was checked against the clock, which a replay does not have: it must not be judged twice.
-        self._timeline.place(leg_id, start_frame, payload, now_frame=_ALWAYS_FRAME)
-        self._collect()
+        timeline = self._timeline
+        timeline.place(leg_id, start_frame, payload, _ALWAYS_FRAME)
+        if timeline.closed_blocks:
+            self._steps += timeline.take_blocks()
 
     def add_leg(self, leg: PathLeg, joined_frame: int) -> None:
         """Let a leg in, at a recording frame."""
@@ -263,7 +265,7 @@ class AudioPath:
     def release(self) -> None:
         """Give up encoder, resamplers and buffers: nothing but `legs` may be used any more."""
         self._rendering.release()
-        del self._rendering, self._timeline
+        del self._rendering, self._timeline, self.follows, self.check
 
     def discard(self) -> None:
         """Give up a recording that does not begin, and its file."""
