@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,55 @@ async def test_calls_go_on_after_a_restart_bit_for_bit(own_server: Server, how: 
             assert recording.legs == expected[name].legs
             assert recording.pauses == expected[name].pauses
             await check_story(client, tenant, recording_id)
+
+
+async def test_node_whose_render_process_is_killed_ends_and_its_next_start_goes_on(own_server: Server) -> None:
+    """By an out-of-memory killer, say: exit code 1, then the file of the undisturbed call."""
+    server = own_server
+    async with fresh(server) as client:
+        tenant = await client.create_tenant(server.admin_token)
+        expected = await undisturbed(client, tenant, MP3)
+        call = await client.call(tenant, legs=legs(), ncco=MP3)
+        await call.follow(SCRIPT, upto=160)
+        await call.acknowledged(140)
+        for process in render_processes(server.pid):
+            os.kill(process, signal.SIGKILL)
+        await down(call)
+        assert await asyncio.to_thread(server.wait) == 1
+    assert "render_process_ended" in server.log
+    server.start(keep_ports=True)
+    async with fresh(server) as client:
+        recording = await go_on(client, tenant, call.recording_id, call.ledger)
+    assert recording.file.sha256 == expected.file.sha256
+
+
+async def test_render_processes_end_with_a_node_that_is_killed(own_server: Server) -> None:
+    """Nobody is left to end them: they find out by themselves."""
+    processes = render_processes(own_server.pid)
+    assert processes
+    own_server.kill()
+    await asyncio.to_thread(wait_for_end, processes)
+
+
+def render_processes(pid: int) -> list[int]:
+    """Return the render processes of a node."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in children for child in task.read_text().split() if is_render_process(int(child))]
+
+
+def wait_for_end(processes: list[int]) -> None:
+    """Wait until none of them renders any more."""
+    deadline_s = time.monotonic() + 10
+    while any(is_render_process(process) for process in processes):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def is_render_process(pid: int) -> bool:
+    """Say whether a process lives and renders."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return b"recorder_service.rendering" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 async def test_killed_server_finishes_what_nobody_comes_back_for(tmp_path: Path) -> None:

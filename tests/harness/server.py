@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.bench import processes
 from tests.harness import deployment
 
 # Launchers of planted bugs are imported from here; the process itself runs beside its data.
@@ -165,13 +166,12 @@ class Server:
             self._process.stdout.close()
 
     def cpu_s(self) -> float:
-        """User and system time the process has used, s."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time that the process and those it started have used, s."""
+        return sum(processes.cpu_s(pid) for pid in processes.family(self.pid))
 
     def rss_bytes(self) -> int:
-        """Resident memory."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Resident memory of the process and those it started."""
+        return sum(processes.rss_bytes(pid) for pid in processes.family(self.pid))
 
     def file_descriptors(self) -> int:
         """Open file descriptors."""

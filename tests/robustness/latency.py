@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.bench import generator, messages
@@ -23,13 +23,48 @@ _GOAL = (
 )
 # The quick form also runs on machines that do other things.
 _LIMIT_S = {True: 0.25, False: 0.05}
-_ACK_INTERVAL_MS = 50.0
+# Where the goal's level does not hold, the next one says how far the machine goes.
+_LEVELS = {True: (40,), False: (200, 150)}
+_SECONDS = {True: 4.0, False: 60.0}
+_BEGINNINGS_PER_S = 50
 PRODUCT = ("recorder_service",)
 
 
 async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result:
     """Record from another process; the server's own histogram says how long each group's first message waited."""
-    calls, seconds = (40, 4.0) if quick else (200, 60.0)
+    limit_s, levels = _LIMIT_S[quick], []
+    for calls in _LEVELS[quick]:
+        levels.append(await _level(calls, _SECONDS[quick], limit_s, module))
+        if levels[-1].holds:
+            break
+    figure = "; ".join(level.told(limit_s) for level in levels)
+    return Result(
+        "latency", figure, _GOAL, levels[0].holds, {"seed": seed, "levels": [asdict(level) for level in levels]}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """What came of so many calls at once."""
+
+    calls: int
+    cores: float
+    within: float
+    bound_ms: float
+    figures: Figures
+    holds: bool
+
+    def told(self, limit_s: float) -> str:
+        """Say it in a line."""
+        return (
+            f"{self.calls} calls: receive to durable p99 <= {self.bound_ms:g} ms, {self.within:.2%} within "
+            f"{limit_s * 1000:g} ms; ack p50 {self.figures.ack_p50_ms:g} p99 {self.figures.ack_p99_ms:g} ms; "
+            f"server {self.cores:.2f} cores"
+        )
+
+
+async def _level(calls: int, seconds: float, limit_s: float, module: Sequence[str]) -> _Level:
+    """Record so many calls on a server of their own."""
     with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
         server = Server(Path(directory) / "data", module=module)
         try:
@@ -40,20 +75,12 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
             target = f"127.0.0.1:{server.ports.grpc}"
             figures = await _recorded(Settings(target, tuple(tenant.metadata), calls, seconds))
             commits = Commits.of(server.ports.metrics).since(before)
-            cpu = (server.cpu_s() - cpu_s) / (time.monotonic() - began_s)
+            cores = (server.cpu_s() - cpu_s) / (time.monotonic() - began_s)
         finally:
             await asyncio.to_thread(server.close)
-    limit_s = _LIMIT_S[quick]
-    loaded = figures.sent == figures.acknowledged == calls * round(seconds * 50)
-    ok = loaded and figures.completed == calls and commits.share_within(limit_s) >= 0.99
-    figure = (
-        f"{calls} calls: receive to durable p99 <= {commits.bound_s(0.99) * 1000:g} ms, "
-        f"{commits.share_within(limit_s):.2%} within {limit_s * 1000:g} ms; "
-        f"ack p50 {figures.ack_p50_ms:g} p99 {figures.ack_p99_ms:g} ms (interval {_ACK_INTERVAL_MS:g}); "
-        f"server {cpu:.2f} cores"
-    )
-    facts = {"commits": commits.counts, "cores": round(cpu, 2), "seed": seed}
-    return Result("latency", figure, _GOAL, ok, {**facts, **asdict(figures)})
+    loaded = figures.sent == figures.acknowledged == calls * round(seconds * 50) and figures.completed == calls
+    within = commits.share_within(limit_s)
+    return _Level(calls, round(cores, 2), within, commits.bound_s(0.99) * 1000, figures, loaded and within >= 0.99)
 
 
 async def _recorded(settings: Settings) -> Figures:
@@ -66,12 +93,8 @@ async def _recorded(settings: Settings) -> Figures:
 
 
 def _generated(settings: Settings) -> Figures:
-    form = Form(
-        20, settings.seconds, encoding=Encoding.MULAW, sample_rate_hz=8000, ncco={"split": "conversation"},
-        ack_interval_ms=round(_ACK_INTERVAL_MS),
-    )  # fmt: skip
-    # Spread over a second, as calls are.
-    load = Load(form, settings.calls, 1000 / settings.calls)
+    form = Form(20, settings.seconds, encoding=Encoding.MULAW, sample_rate_hz=8000)
+    load = Load(form, settings.calls, 1000 / _BEGINNINGS_PER_S)
     with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
         files = messages.write(form, settings.calls, Path(directory))
         traffic = generator.run(generator.Plan.of(settings.target, dict(settings.metadata), files, load))
