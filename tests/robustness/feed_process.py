@@ -124,7 +124,8 @@ class Reader:
 
     async def follow(self, url: str, done: Path) -> dict[str, int]:
         """Read until the file exists and nothing is left."""
-        catalog = await Catalog.open(url)
+        # Opening takes a turn beside 16 writers that never rest.
+        catalog = await Catalog.open(url, DatabaseOptions(busy_timeout_s=60))
         while True:
             ending = done.exists()
             seen = catalog.events.changed.count

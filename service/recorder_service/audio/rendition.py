@@ -20,6 +20,7 @@ from recorder_service.audio.tones import BEEP_DURATION_MS, beep
 from recorder_service.audio.wav import WavEncoder
 
 Write = Callable[[bytes], None]
+"""Takes the next bytes of a file."""
 
 
 class Encoder(Protocol):

@@ -5,17 +5,18 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import weakref
+from collections import deque
+from collections.abc import Sequence
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import LegFormat
-from recorder_service.audio.rendition import Plan, Progress
+from recorder_service.audio.rendition import Plan, Progress, Write
 from recorder_service.audio.steps import PathLeg, Step, detached
 from recorder_service.errors import Reason, Unavailable
 from recorder_service.rendering.wire import Answer, Request, Wire
 
 _END_TIMEOUT_S = 5.0
-Write = Callable[[bytes], None]
 
 
 class RenderProcess:
@@ -31,7 +32,7 @@ class RenderProcess:
         self._process = process
         self._wire = Wire(ours)
         self._lock = threading.Lock()
-        self._over: list[int] = []
+        self._over: deque[int] = deque()
         self._next_number = 0
 
     @classmethod
@@ -53,7 +54,7 @@ class RenderProcess:
         """
         with self._lock:
             number = self._next_number = self._next_number + 1
-            _, progress = self._ask(Request(number, plan), _nowhere)
+            _, progress = self._ask(Request(number, plan, forget=self._forgotten()), _nowhere)
         self.renditions += 1
         return RemoteRendition(self, number, progress)
 
@@ -67,8 +68,7 @@ class RenderProcess:
             OSError: `write` raised it; the rest of the answer is thrown away.
         """
         with self._lock:
-            over, self._over = self._over, []
-            return self._ask(Request(number, None, steps, end_frame, over), write)
+            return self._ask(Request(number, None, steps, end_frame, self._forgotten()), write)
 
     def release(self, number: int) -> None:
         """Give a rendition up; returns at once: the process learns of it with the next request."""
@@ -88,6 +88,10 @@ class RenderProcess:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+
+    def _forgotten(self) -> list[int]:
+        """Take the numbers of renditions that were given up; others may be given up meanwhile."""
+        return [self._over.popleft() for _ in range(len(self._over))]
 
     def _ask(self, request: Request, write: Write) -> tuple[Finished | None, Progress]:
         fault: OSError | None = None
@@ -132,6 +136,9 @@ class RemoteRendition:
         self._number = number
         self._progress = progress
         self._formats: dict[str, LegFormat] = {}
+        # A recording whose end failed gives nothing up by itself.
+        self._give_up = weakref.finalize(self, process.release, number)
+        self._give_up.atexit = False
 
     @property
     def progress(self) -> Progress:
@@ -160,8 +167,8 @@ class RemoteRendition:
         return finished, self._progress
 
     def release(self) -> None:
-        """Give it up; releasing it twice is a mistake."""
-        self._process.release(self._number)
+        """Give it up; so does forgetting it."""
+        self._give_up()
 
 
 def _nowhere(data: bytes) -> None:

@@ -1,5 +1,6 @@
 """What the service and its render processes say to each other, over a socket that nobody else has."""
 
+import contextlib
 import pickle
 import socket
 import struct
@@ -85,5 +86,7 @@ class Wire:
         return message
 
     def close(self) -> None:
-        """Close this end; closing it twice is harmless."""
+        """Close this end; whoever waits at it, or at the other one, learns of it. Closing it twice is harmless."""
+        with contextlib.suppress(OSError):
+            self._end.shutdown(socket.SHUT_RDWR)
         self._end.close()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import Payload
-from recorder_service.audio.rendition import Progress
+from recorder_service.audio.rendition import Progress, Write
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step, TakeOut
 from recorder_service.audio.timeline import Timeline
@@ -25,10 +25,10 @@ class Rendering(Protocol):
     def progress(self) -> Progress:
         """How far it has come."""
 
-    def take(self, steps: Sequence[Step], write: Callable[[bytes], None]) -> Progress:
+    def take(self, steps: Sequence[Step], write: Write) -> Progress:
         """Do the next steps and write what they make ready. Blocks."""
 
-    def finish(self, end_frame: int, write: Callable[[bytes], None]) -> tuple[Finished, Progress]:
+    def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
         """Write everything up to the end and return what the file still lacks. Blocks."""
 
     def release(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -137,6 +138,36 @@ async def test_mistake_in_one_recording_is_told_and_harms_no_other(process: Rend
     with pytest.raises(RuntimeError, match="block starts at frame 16000; expected 0"):
         await asyncio.to_thread(wrong.take, [Block(16_000, 16_000, {})], lambda _: None)
     assert await asyncio.to_thread(outcome, other, steps(1)) == outcome(Rendition(MP3), steps(1))
+
+
+async def test_rendition_that_nobody_has_any_more_is_given_up(process: RenderProcess) -> None:
+    """That of a recording whose end failed, say."""
+    kept = await asyncio.to_thread(process.begin, MP3)
+    before = await asyncio.to_thread(outcome, kept, steps(1))
+    for _ in range(50):
+        await asyncio.to_thread(process.begin, MP3)
+    # The thread that made the last one may still hold it; it does not once it does something else.
+    await asyncio.to_thread(gc.collect)
+    assert process.renditions == 0
+    assert before == outcome(Rendition(MP3), steps(1))
+
+
+async def test_closing_wakes_whoever_waits() -> None:
+    """A thread in the middle of a long request gets an error, not silence."""
+    process = await RenderProcess.start()
+    remote = await asyncio.to_thread(process.begin, Plan(32, 7200 * 16_000))
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    block = Block(0, 7000 * 16_000, {})
+
+    def began(_data: bytes) -> None:
+        loop.call_soon_threadsafe(begun.set)
+
+    long = asyncio.create_task(asyncio.to_thread(remote.take, [block], began))
+    await asyncio.wait_for(begun.wait(), 20)
+    await asyncio.wait_for(process.close(), 10)
+    with pytest.raises((Unavailable, RuntimeError)):
+        await asyncio.wait_for(long, 10)
 
 
 async def test_process_that_is_killed_is_noticed() -> None:
