@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     disk_hard_mib: int = Field(2048, ge=0, description="Hard mark on large disks: at most this much, MiB.")
     drain_grace_s: float = Field(30, ge=0, description="How long a stopping server lets calls go on, s.")
     render_processes: int = Field(
-        1,
+        2,
         ge=0,
         le=64,
         description="Processes that mix and encode; with 0 the render threads do it in the service itself, which takes "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench import generator, messages
 from tests.bench.load import Load, Window
-from tests.bench.processes import Watch
+from tests.bench.processes import Watch, family
 from tests.bench.traffic import Traffic
 from tests.harness.client import Client, Metadata
 from tests.harness.commits import Commits
@@ -23,6 +23,7 @@ from tests.harness.server import Server
 Figures = dict[str, float]
 _WEBHOOK_TIMEOUT_S = 20.0
 _BEHIND_MS = 1000.0
+_RENDERING_BEHIND_MS = 5000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,9 @@ def _with_event_url(form: messages.Form, url: str) -> messages.Form:
 
 
 def _pin(pid: int, cores: Sequence[int]) -> None:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), cores)
+    for member in family(pid):
+        for task in Path(f"/proc/{member}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores)
 
 
 def _judged(
@@ -179,6 +181,10 @@ def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
     if load.real_time and traffic.ack_ms.p99 > load.form.ack_interval_ms + _BEHIND_MS:
         # Its processor time is then that of fewer messages than were sent.
         faults.append(f"the server fell behind: acknowledgements p99 {traffic.ack_ms.p99:g} ms")
+    waited_ms = [(call.completed - (call.closed or call.stopped)) / 1e6 for call in traffic.calls if call.completed]
+    if load.real_time and waited_ms and statistics.median(waited_ms) > _RENDERING_BEHIND_MS:
+        # What was still to be rendered when the window closed is in no figure of it.
+        faults.append(f"rendering fell behind: files available {statistics.median(waited_ms):.0f} ms after the hang-up")
     if traffic.errors:
         faults.append(f"{len(traffic.errors)} calls failed: {traffic.errors[0]}")
     completed = traffic.completed(load.form.streams)
