@@ -15,8 +15,8 @@ import numpy as np
 from tests.bench import generator, messages
 from tests.bench.audio import VARIANTS, mixed_blocks
 from tests.bench.load import Load, Window
-from tests.bench.processes import Watch
 from tests.bench.traffic import Traffic
+from tests.harness.processes import Watch
 
 _ROOT = Path(__file__).parents[2]
 _STOP_TIMEOUT_S = 10.0

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tests.bench import generator, messages
 from tests.bench.load import Load, Window
-from tests.bench.processes import Watch, family
 from tests.bench.traffic import Traffic
 from tests.harness.client import Client, Metadata
 from tests.harness.commits import Commits
+from tests.harness.processes import Watch, family
 from tests.harness.receiver import Received, Receiver
 from tests.harness.server import Server
 

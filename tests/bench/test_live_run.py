@@ -8,7 +8,7 @@ import pytest
 from tests.bench import floors, generator, live_run
 from tests.bench.load import Load
 from tests.bench.messages import Form
-from tests.bench.processes import Watch
+from tests.harness.processes import Watch
 from tests.harness.speech import require_speech
 
 SHORT = Load(Form(100, 2.0), 3, 100.0)

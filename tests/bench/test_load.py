@@ -7,9 +7,9 @@ import pytest
 from tests.bench.audio import mixed_blocks
 from tests.bench.load import Load, Window
 from tests.bench.messages import ConferenceRequest, Form, Request, opening, script
-from tests.bench.processes import Sample, Usage
 from tests.bench.traffic import CallTimes, Quantiles, Traffic
 from tests.harness.commits import Commits
+from tests.harness.processes import Sample, Usage
 
 SECOND_NS = 1_000_000_000
 

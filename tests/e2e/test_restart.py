@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.harness.client import Call, Client, Ledger, Tenant, pieces
+from tests.harness.processes import render_processes
 from tests.harness.server import Server
 from tests.harness.speech import speech
 
@@ -176,25 +177,12 @@ async def test_render_processes_end_with_a_node_that_is_killed(own_server: Serve
     await asyncio.to_thread(wait_for_end, processes)
 
 
-def render_processes(pid: int) -> list[int]:
-    """Return the render processes of a node."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in children for child in task.read_text().split() if is_render_process(int(child))]
-
-
 def wait_for_end(processes: list[int]) -> None:
     """Wait until none of them renders any more."""
     deadline_s = time.monotonic() + 10
-    while any(is_render_process(process) for process in processes):
+    while any(process in render_processes(process) for process in processes):
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
-
-
-def is_render_process(pid: int) -> bool:
-    """Say whether a process lives and renders."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return b"recorder_service.rendering" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 async def test_killed_server_finishes_what_nobody_comes_back_for(tmp_path: Path) -> None:

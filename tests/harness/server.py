@@ -14,8 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.bench import processes
-from tests.harness import deployment
+from tests.harness import deployment, processes
 
 # Launchers of planted bugs are imported from here; the process itself runs beside its data.
 _ROOT = Path(__file__).parents[2]

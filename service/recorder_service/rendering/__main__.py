@@ -41,10 +41,9 @@ class Renditions:
 
     def _answer(self, request: Request) -> Answer:
         if request.plan is not None:
-            self._renditions[request.number] = Rendition(request.plan)
-        rendition = self._renditions[request.number]
-        if request.plan is not None:
+            rendition = self._renditions[request.number] = Rendition(request.plan)
             return Answer((), rendition.progress)
+        rendition = self._renditions[request.number]
         if request.end_frame is None:
             progress = rendition.take(request.steps, self._write)
             return Answer(self._pieces, progress)

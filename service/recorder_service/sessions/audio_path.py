@@ -168,10 +168,8 @@ class AudioPath:
     def place(self, leg_id: str, start_frame: int, payload: Payload) -> None:
         """Keep a chunk that was checked."""
         # Range was checked against the clock, which a replay does not have: it must not be judged twice.
-        timeline = self._timeline
-        timeline.place(leg_id, start_frame, payload, _ALWAYS_FRAME)
-        if timeline.closed_blocks:
-            self._steps += timeline.take_blocks()
+        self._timeline.place(leg_id, start_frame, payload, _ALWAYS_FRAME)
+        self._collect()
 
     def add_leg(self, leg: PathLeg, joined_frame: int) -> None:
         """Let a leg in, at a recording frame."""

@@ -1,17 +1,16 @@
 """Render processes: the same bytes as rendering here, streamed, and an end that is noticed."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import random
 import signal
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 import pytest_asyncio
+from tests.harness.processes import render_processes
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import Encoding, LegFormat
@@ -177,7 +176,7 @@ async def test_process_that_is_killed_is_noticed() -> None:
     try:
         remotes = [await asyncio.to_thread(processes.begin, MP3) for _ in range(2)]
         assert not lost.done()
-        children = await asyncio.to_thread(_children)
+        children = await asyncio.to_thread(render_processes, os.getpid())
         os.kill(children[0], signal.SIGKILL)
         await asyncio.wait_for(lost, 10)
         answers = await asyncio.gather(
@@ -192,21 +191,8 @@ async def test_process_ends_with_the_service() -> None:
     """Closing ends it, whatever it has; SIGTERM, which a terminal sends to all, does not."""
     processes = await RenderProcesses.start(1)
     await asyncio.to_thread(processes.begin, MP3)
-    child = _children()[0]
+    child = render_processes(os.getpid())[0]
     os.kill(child, signal.SIGTERM)
     await asyncio.to_thread(processes.begin, MP3)
     await processes.close()
-    assert child not in _children()
-
-
-def _children() -> list[int]:
-    """Return the render processes of this one."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"recorder_service.rendering" in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-    return sorted(found)
+    assert child not in render_processes(os.getpid())

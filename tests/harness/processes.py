@@ -24,6 +24,16 @@ def family(pid: int) -> Iterator[int]:
                 yield from family(int(child))
 
 
+def render_processes(pid: int) -> list[int]:
+    """Return the render processes of a service, or of what it started."""
+    found = []
+    for member in family(pid):
+        with contextlib.suppress(OSError):
+            if b"recorder_service.rendering" in Path(f"/proc/{member}/cmdline").read_bytes():
+                found.append(member)
+    return found
+
+
 def cpu_s(pid: int) -> float:
     """Return the user and system time of all threads of a process, those that ended included, s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
