@@ -221,3 +221,25 @@ def test_second_server_on_the_same_directory_refuses_to_start(server: Server) ->
     assert (refused.returncode, refused.stdout, error["reason"]) == (1, "", "DIRECTORY_LOCKED")
     assert f"process {server.pid}" in error["message"]
     assert server.running
+
+
+async def test_calls_whose_time_ends_while_the_server_goes_down_are_finished_later(tmp_path: Path) -> None:
+    """Their windows close all along the way down: no end begins when what it needs is already gone."""
+    environment = {"RECORDER_RESUME_WINDOW_S": "1", "RECORDER_DRAIN_GRACE_S": "0"}
+    with Server(tmp_path / "data", environment=environment) as server:
+        async with fresh(server) as client:
+            tenant = await client.create_tenant(server.admin_token)
+            calls = await asyncio.gather(*(client.call(tenant, legs=legs(), ncco=WAV) for _ in range(60)))
+            await asyncio.gather(*(call.follow(SCRIPT, upto=10) for call in calls))
+            await asyncio.gather(*(call.acknowledged(10) for call in calls))
+            lost_s = time.monotonic()
+            for call in calls:
+                call.cancel()
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(max(0.0, lost_s + 1.1 - time.monotonic()))
+        assert await asyncio.to_thread(server.terminate) == 0
+        assert "finishing_failed" not in server.log
+        server.start()
+        async with fresh(server) as client:
+            states = [(await client.ended(tenant, call.recording_id)).state for call in calls]
+    assert set(states) == {recording_pb2.RECORDING_STATE_AVAILABLE}

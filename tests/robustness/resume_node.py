@@ -182,5 +182,5 @@ class Node:
             live.feed.acks.detach()
             live.feed._outlet = None
             live.feed.stop_waiting()
-        await self._background.cancel()
+        await self._background.close()
         await self.journal.close()

@@ -221,7 +221,7 @@ class Node:
         if not self._stop_now.is_set() and not await ground.background.wait(_LAST_WORDS_S):
             log.warning("stopped_while_finishing", tasks=len(ground.background))
         # What is cut off here is in the journal: the next start goes on from there.
-        await ground.background.cancel()
+        await ground.background.close()
 
     async def _wait_for_calls(self, recordings: LiveRecordings) -> None:
         ended = asyncio.create_task(recordings.wait_idle())

@@ -80,7 +80,7 @@ async def rescue(settings: Settings, progress: Progress) -> Rescued:
         await live.recover()
         live.go_on()
         await _finished(ground, recordings, len(known), progress, lost)
-        await ground.background.cancel()
+        await ground.background.close()
         ended = [await ground.catalog.recordings.get(recording.recording_id, None) for recording in known]
     return Rescued(node_id, tuple(ended))
 

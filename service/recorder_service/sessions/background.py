@@ -16,16 +16,19 @@ class BackgroundTasks:
     def __init__(self) -> None:
         """Start without tasks."""
         self._tasks: set[asyncio.Task[object]] = set()
+        self._closed = False
 
     def __len__(self) -> int:
         """Count the tasks that run."""
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
-        """Start a task. An error in it is logged; it ends nobody else."""
+        """Start a task; after `close` none begins. An error in it is logged; it ends nobody else."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        if self._closed:
+            task.cancel()
         return task
 
     async def run(self, work: Coroutine[object, object, T], name: str) -> T:
@@ -41,8 +44,9 @@ class BackgroundTasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         return not self._tasks
 
-    async def cancel(self) -> None:
-        """Cancel what still runs and wait for it."""
+    async def close(self) -> None:
+        """Cancel what still runs and wait for it; from now on nothing begins, whatever timer fires meanwhile."""
+        self._closed = True
         while tasks := list(self._tasks):
             for task in tasks:
                 task.cancel()

@@ -1,6 +1,7 @@
 import ast
 import asyncio
 import doctest
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -42,6 +43,15 @@ def test_claims_are_those_of_the_published_sdks(pair: KeyPair) -> None:
     assert str(UUID(claims.pop("jti"))) != str(APPLICATION_ID)
     assert claims == {"application_id": str(APPLICATION_ID), "iat": NOW_S, "exp": NOW_S + 900}
     assert type(claims["iat"]) is int
+
+
+def test_key_is_read_once(pair: KeyPair) -> None:
+    """To read one takes 50 ms: a client that makes a token for every call would do little else."""
+    application_token(APPLICATION_ID, pair.private_key_pem)
+    began_s = time.process_time()
+    for _ in range(100):
+        application_token(APPLICATION_ID, pair.private_key_pem)
+    assert time.process_time() - began_s < 1
 
 
 async def test_service_accepts_the_token(pair: KeyPair) -> None:

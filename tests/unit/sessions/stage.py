@@ -197,7 +197,7 @@ async def acting(directory: Path, recording: Recording, workers: Executor) -> As
         try:
             yield Actor(live, catalog, finisher, background)
         finally:
-            await background.cancel()
+            await background.close()
 
 
 async def written(directory: Path, recording: UUID) -> list[entries.Entry]:

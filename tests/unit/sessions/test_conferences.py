@@ -34,7 +34,7 @@ async def stage(workers: ThreadPoolExecutor) -> AsyncIterator[Stage]:
     """A node without conferences."""
     stage = Stage(workers, 1)
     yield stage
-    await stage.background.cancel()
+    await stage.background.close()
 
 
 def leg(name: str, *, start_on_enter: bool = True) -> JoinLeg:

@@ -73,7 +73,7 @@ async def nodes(workers: ThreadPoolExecutor, catalog: Catalog) -> AsyncIterator[
         made.append(Node(stage, shared))
     yield made
     for node in made:
-        await node.stage.background.cancel()
+        await node.stage.background.close()
 
 
 async def test_join_and_resume_on_another_node_name_the_owner(nodes: list[Node]) -> None:
