@@ -1,6 +1,7 @@
 """A node that stands still past its lease while another process takes its place: it writes nothing any more."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+from tests.harness import deployment, postgres
 from tests.harness.client import Call, Client
 from tests.harness.server import Server
 from tests.harness.speech import speech
@@ -54,8 +57,10 @@ async def _round(
         "RECORDER_DATABASE_URL": f"sqlite:///{root}/catalog.db",
         "RECORDER_FILES_DIR": str(root / "files"),
         "RECORDER_LEASE_S": str(_LEASE_S),
+        **deployment.settings(root / "node", {}),
     }
-    with Server(root / "node", environment=environment, module=module) as node:
+    # One process, whatever the deployment: it is the one that stands still.
+    with Server(root / "node", arguments=["--workers", "1"], environment=environment, module=module) as node:
         async with Client(node.ports.grpc) as client:
             tenant = await client.create_tenant(node.admin_token)
             calls = [await client.call(tenant, ncco={"action": "record", "format": "wav"}) for _ in range(count)]
@@ -67,17 +72,17 @@ async def _round(
             shutil.copytree(node.data_dir, root / "volume")
             await asyncio.sleep(_LEASE_S)
             await asyncio.to_thread(_recover, root / "volume", environment)
-            before = await asyncio.to_thread(_rows, root / "catalog.db")
+            before = await asyncio.to_thread(_rows, environment["RECORDER_DATABASE_URL"])
             node.send_signal(signal.SIGCONT)
             try:
                 code = await asyncio.to_thread(node.wait, 20)
             except subprocess.TimeoutExpired:
                 code = -1
-        after = await asyncio.to_thread(_rows, root / "catalog.db")
+        after = await asyncio.to_thread(_rows, environment["RECORDER_DATABASE_URL"])
         if code >= 0:
             await asyncio.to_thread(node.start)
             await asyncio.to_thread(node.terminate)
-            after = after if after != before else await asyncio.to_thread(_rows, root / "catalog.db")
+            after = after if after != before else await asyncio.to_thread(_rows, environment["RECORDER_DATABASE_URL"])
     return before, after, code
 
 
@@ -100,12 +105,20 @@ def _recover(directory: Path, environment: dict[str, str]) -> None:
     assert states == {"available"}, ended
 
 
-def _rows(path: Path) -> dict[str, list[Any]]:
+def _rows(url: str) -> dict[str, list[Any]]:
     """Read everything that an owner writes."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        rows = {table: sorted(map(str, connection.execute(f"SELECT * FROM {table}"))) for table in _TABLES}
-    connection.close()
-    return rows
+    if url.startswith("postgresql:"):
+        return postgres.in_thread(_rows_of_postgresql(url))
+    with contextlib.closing(sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)) as connection:
+        return {table: sorted(map(str, connection.execute(f"SELECT * FROM {table}"))) for table in _TABLES}
+
+
+async def _rows_of_postgresql(url: str) -> dict[str, list[Any]]:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return {table: sorted(map(str, await connection.fetch(f"SELECT * FROM {table}"))) for table in _TABLES}
+    finally:
+        await connection.close(timeout=10)
 
 
 def guard_is_asleep() -> None:
