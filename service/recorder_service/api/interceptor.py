@@ -244,6 +244,10 @@ class Interceptor(ServerInterceptor):
         except grpc.aio.AbortError:
             code = "ABORTED"
             raise
+        except grpc.aio.InternalError as error:
+            # What is raised by a write to a client that died; nobody is left to be told anything.
+            code = "CANCELLED"
+            raise asyncio.CancelledError("the client is gone") from error
         except Exception as error:
             log.exception("rpc_failed", method=method, error_type=type(error).__name__)
             code, reason = "INTERNAL", Reason.INTERNAL
