@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.robustness.report import Result, Scenario, json_line, print_table
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="repeat a run")
     parser.add_argument("--json", action="store_true", help="print one line of JSON instead of a table")
     wanted = parser.parse_args(arguments)
+    # Scenarios that run parts of the service in this process: standard output is for the figures.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     seed = secrets.randbits(32) if wanted.seed is None else wanted.seed
     errors = Console(stderr=True)
     errors.print(f"seed {seed}")
