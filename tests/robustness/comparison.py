@@ -5,7 +5,7 @@ from tests.harness.files import Pcm, mp3_channels, wav_channels
 from tests.robustness.callers import Caller
 
 _MP3_LOOK_AHEAD_FRAMES = 3 * 1152
-# How far before a peak the limiter of a mono mix begins to turn it down: docs/audio.md.
+# How far before a peak the limiter of a mono mix begins to turn it down: docs/audio.md, Mixing.
 _LIMITER_LOOK_AHEAD_FRAMES = 158
 
 
