@@ -14,6 +14,7 @@ NODE_MODULES := $(NODE)/node_modules/.installed
 BASELINE := proto/baseline/recorder.binpb
 # Scenarios, without their proofs, that go for several nodes as for one.
 CLUSTER_SCENARIOS := $(addprefix tests/robustness/test_, kills.py several_nodes.py::test_killed_workers_lose_nothing \
+	several_nodes.py::test_stale_owner_writes_nothing \
 	vanished.py::test_vanished_callers_are_noticed_and_never_taken_for_a_hang_up)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-package recorder-client --no-emit-package recorder-bridges
