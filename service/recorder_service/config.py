@@ -158,7 +158,12 @@ class Settings(BaseSettings):
         description="Processes that mix and encode; with 0 the render threads do it in the service itself, which takes "
         "less memory, but more CPU, and calls are received less promptly.",
     )
-    render_threads: int = Field(2, ge=1, description="Threads that mix and encode, or wait for the processes that do.")
+    render_threads: int = Field(
+        2,
+        ge=1,
+        description="Threads that mix and encode, or wait for the processes that do, for calls in real time; as many "
+        "more work off backlogs.",
+    )
 
     mp3_bitrate_kbps: Bitrate = Field(32, description="Bit rate of mono MP3 files, kbit/s.")
     mp3_split_bitrate_kbps: Bitrate = Field(64, description="Bit rate of split MP3 files, kbit/s for both channels.")

@@ -26,6 +26,7 @@ from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.notices import Ack, Notice
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
+from recorder_service.sessions.workers import Workers
 from recorder_service.storage.directory import DirectoryStore
 from recorder_service.webhooks.record_events import RecordEvents
 
@@ -166,7 +167,7 @@ class Node:
             journal=self.journal,
             finisher=finisher,
             factory=PathFactory(SpoolDirectory(self._directory / "spool"), max_recording_s=3600),
-            workers=ground.workers,
+            workers=Workers(ground.workers, ground.workers),
             background=self._background,
             admission=Admission(10, lambda: None),
             brake=Brake(),

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +34,7 @@ from recorder_service.sessions.live_recordings import LiveRecordings
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.sessions.shared_conferences import SharedConferences
+from recorder_service.sessions.workers import Workers
 
 NODE_ID_FILE = "node-id"
 JOURNAL_DIRECTORY = "journal"
@@ -63,7 +63,7 @@ class Desk:
     disk: DiskWatch
     recordings: Recordings
     brake: Brake
-    workers: ThreadPoolExecutor = field(repr=False)
+    workers: Workers = field(repr=False)
     admission: Admission = field(repr=False)
     processes: RenderProcesses | None = field(repr=False)
 
@@ -146,13 +146,20 @@ async def open_desk(
     if settings.render_processes:
         processes = await RenderProcesses.start(settings.render_processes)
         stack.push_async_callback(processes.close)
-    workers = ground.metrics.audio.workers(max(settings.render_threads, settings.render_processes))
-    stack.callback(workers.shutdown, wait=False, cancel_futures=True)
     disk = DiskWatch(ground.node_dir, _disk_marks(settings))
     await disk.look()
     owned = ground.catalog.recordings.guarded(partial(_guard, lease))
     admission = Admission(settings.max_live_recordings, partial(_no_room, disk, journal, lease))
-    return Desk(journal, lease, disk, owned, Brake(), workers, admission, processes)
+    return Desk(journal, lease, disk, owned, Brake(), _workers(settings, ground, stack), admission, processes)
+
+
+def _workers(settings: Settings, ground: Ground, stack: AsyncExitStack) -> Workers:
+    """Start the threads that render: as many for backlogs as for all else."""
+    threads = max(settings.render_threads, settings.render_processes)
+    prompt, patient = ground.metrics.audio.workers(threads), ground.metrics.audio.workers(threads)
+    for pool in (prompt, patient):
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    return Workers(prompt, patient)
 
 
 def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Finisher) -> LiveRecordings:

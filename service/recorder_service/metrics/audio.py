@@ -71,8 +71,8 @@ class AudioMetrics:
         self._encoder.inc(spent_s)
 
     def workers(self, threads: int) -> ThreadPoolExecutor:
-        """Make the render threads, with a clock on them."""
-        self._threads.set(threads)
+        """Make render threads, with a clock on them."""
+        self._threads.inc(threads)
         return _ClockedThreads(threads, self._render)
 
 

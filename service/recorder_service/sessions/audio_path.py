@@ -226,9 +226,12 @@ class AudioPath:
         """Close the timeline: at `end_frame`, but not before what is closed already."""
         self._steps += self._timeline.finish(end_frame)
 
-    def take_steps(self) -> list[Step]:
-        """Detach the steps for the next `run`."""
-        steps, self._steps = self._steps, []
+    def take_steps(self, most: int | None = None) -> list[Step]:
+        """Detach the steps for the next `run`, all of them or so many."""
+        if most is None:
+            steps, self._steps = self._steps, []
+        else:
+            steps, self._steps = self._steps[:most], self._steps[most:]
         return steps
 
     def run(self, steps: Sequence[Step]) -> None:

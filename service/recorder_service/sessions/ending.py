@@ -69,8 +69,7 @@ class Ending:
             parts.around.on_ended(self._id)
 
     async def _sealed(self, finished: Finished) -> SpooledFile | None:
-        workers, path = self._parts.around.workers, self._parts.path
-        return await asyncio.get_running_loop().run_in_executor(workers, path.seal, finished)
+        return await self._parts.around.workers.seal(self._parts.path, finished)
 
     async def _give_up(self) -> None:
         """Say that no file can be made. The audio stays in the journal for whoever mends the fault."""

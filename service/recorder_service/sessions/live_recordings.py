@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
@@ -26,6 +25,7 @@ from recorder_service.sessions.notices import Drain
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory, start_beep
 from recorder_service.sessions.surroundings import Background, Finisher, Meter, Surroundings, Unmetered
+from recorder_service.sessions.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class LiveRecordings:
         journal: ReplayableJournal,
         finisher: Finisher,
         factory: PathFactory,
-        workers: Executor,
+        workers: Workers,
         background: Background,
         admission: Admission,
         brake: Brake,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from uuid import UUID
 
 import structlog
@@ -10,24 +9,23 @@ import structlog
 from recorder_service.audio.finished import Finished
 from recorder_service.errors import Overloaded, Reason
 from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.workers import Workers
 
 log = structlog.get_logger(__name__)
 
-# How far rendering may lag behind a sender that is faster than real time before the sender has to wait.
-_MAX_WAITING_STEPS = 16
 _LOOK_AGAIN_S = 1.0
 
 
 class RenderQueue:
     """The steps of one recording on their way through a worker."""
 
-    def __init__(self, recording_id: UUID, path: AudioPath, workers: Executor, on_ended: Callable[[], None]) -> None:
+    def __init__(self, recording_id: UUID, path: AudioPath, workers: Workers, on_ended: Callable[[], None]) -> None:
         """Start idle.
 
         Args:
             recording_id: Named in the log.
             path: Where steps come from and are run.
-            workers: Threads shared by all recordings.
+            workers: Shared by all recordings.
             on_ended: Called when the audio ended by a rule of the recording.
         """
         self._recording_id = recording_id
@@ -40,7 +38,7 @@ class RenderQueue:
     @property
     def congested(self) -> bool:
         """Whether the sender should wait."""
-        return self._path.waiting_steps > _MAX_WAITING_STEPS and self._error is None
+        return self._path.waiting_steps > self._workers.most_waiting_steps and self._error is None
 
     @property
     def idle(self) -> bool:
@@ -55,8 +53,7 @@ class RenderQueue:
     def push(self) -> None:
         """Give what waits to a worker, unless one is at it."""
         if self._running is None and self._path.waiting_steps and self._error is None:
-            steps = self._path.take_steps()
-            self._running = asyncio.get_running_loop().run_in_executor(self._workers, self._path.run, steps)
+            self._running = self._workers.run(self._path)
             self._running.add_done_callback(self._ran)
 
     async def complete(self, end_frame: int) -> Finished:
@@ -71,9 +68,7 @@ class RenderQueue:
         try:
             if self._error is not None:
                 raise self._error
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._workers, self._path.run, self._path.take_steps())
-            return await loop.run_in_executor(self._workers, self._path.complete, self._path.closed_frame)
+            return await self._workers.complete(self._path, self._path.closed_frame)
         except OSError as error:
             message = f"the spool cannot be written ({error.strerror}); the file is made when there is room"
             raise Overloaded(Reason.DISK_FULL, message, retry_after_s=30) from error

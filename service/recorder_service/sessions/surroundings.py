@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -13,6 +12,7 @@ from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.facts import Facts
 from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.pace import Brake
+from recorder_service.sessions.workers import Workers
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Surroundings:
 
     journal: Journal
     finisher: Finisher
-    workers: Executor
+    workers: Workers
     background: Background
     brake: Brake
     resume_window_s: float

@@ -33,6 +33,7 @@ from recorder_service.sessions.live_recording import LiveRecording
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.sessions.surroundings import Surroundings
+from recorder_service.sessions.workers import Workers
 
 RATE_HZ = 16_000
 PULSE_EVERY_S = 5.0
@@ -193,7 +194,7 @@ class Stage:
         around = Surroundings(
             journal=self.journal,
             finisher=self,
-            workers=self._workers,
+            workers=Workers(self._workers, self._workers),
             background=self.background,
             brake=Brake(),
             resume_window_s=36_000,

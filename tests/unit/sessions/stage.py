@@ -26,6 +26,7 @@ from recorder_service.sessions.notices import Notice
 from recorder_service.sessions.pace import Brake
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.sessions.surroundings import Surroundings
+from recorder_service.sessions.workers import Workers
 
 MAX_RECORDING_S = 60
 
@@ -185,7 +186,7 @@ async def acting(directory: Path, recording: Recording, workers: Executor) -> As
         around = Surroundings(
             journal=LastingJournal(journal),
             finisher=finisher,
-            workers=workers,
+            workers=Workers(workers, workers),
             background=background,
             brake=Brake(),
             resume_window_s=60,

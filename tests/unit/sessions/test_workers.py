@@ -1,0 +1,122 @@
+"""Calls in real time beside backlogs, on real threads."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tests.unit.sessions.recordings import a_recording
+
+from recorder_service.finishing.spool import SpoolDirectory
+from recorder_service.sessions.audio_path import AudioPath
+from recorder_service.sessions.path_factory import PathFactory
+from recorder_service.sessions.render_queue import RenderQueue
+from recorder_service.sessions.workers import Workers
+
+BACKLOG_S = 12
+SECOND = bytes(32_000)
+
+
+@dataclass
+class Threads:
+    """One thread for each kind of work; `gate` holds up the one for backlogs."""
+
+    prompt: ThreadPoolExecutor
+    patient: ThreadPoolExecutor
+    gate: threading.Event
+
+    def hold(self) -> None:
+        """Let no backlog have its turn until the gate is opened."""
+        self.patient.submit(self.gate.wait, 20)
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    """Two threads."""
+    with ThreadPoolExecutor(1) as prompt, ThreadPoolExecutor(1) as patient:
+        threads = Threads(prompt, patient, threading.Event())
+        yield threads
+        threads.gate.set()
+
+
+def a_path(directory: Path) -> AudioPath:
+    factory = PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=3600)
+    return factory.build(a_recording(recording_id=uuid4())).path
+
+
+def a_queue(path: AudioPath, workers: Workers) -> RenderQueue:
+    return RenderQueue(UUID(int=1), path, workers, on_ended=lambda: None)
+
+
+def talk(path: AudioPath, seconds: int) -> None:
+    for second in range(seconds):
+        path.place("caller", second * 8000, b"\xff" * 8000)
+        path.place("callee", second * 16_000, SECOND)
+
+
+async def test_call_in_real_time_is_rendered_and_ended_while_others_have_backlogs(
+    tmp_path: Path, threads: Threads
+) -> None:
+    """However many there are: it shares no thread with them."""
+    workers = Workers(threads.prompt, threads.patient)
+    threads.hold()
+    floods = [a_path(tmp_path) for _ in range(5)]
+    for flood in floods:
+        talk(flood, BACKLOG_S)
+        a_queue(flood, workers).push()
+    path = a_path(tmp_path)
+    queue = a_queue(path, workers)
+    talk(path, 3)
+    queue.push()
+    async with asyncio.timeout(10):
+        await queue.complete(3 * 16_000)
+    assert path.ended_frame == 3 * 16_000
+    assert all(flood.ended_frame is None for flood in floods)
+
+
+async def test_backlog_is_worked_off_in_turns(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has its turn before one has a second, and everything is rendered in the end."""
+    workers = Workers(threads.prompt, threads.patient)
+    turns: list[int] = []
+    run = AudioPath.run
+
+    def watched(path: AudioPath, steps: Any) -> None:
+        turns.append(paths.index(path))
+        run(path, steps)
+
+    monkeypatch.setattr(AudioPath, "run", watched)
+    paths = [a_path(tmp_path) for _ in range(3)]
+    queues = [a_queue(path, workers) for path in paths]
+    threads.hold()
+    for path, queue in zip(paths, queues, strict=True):
+        talk(path, BACKLOG_S)
+        queue.push()
+    threads.gate.set()
+    for queue in queues:
+        await queue.complete(BACKLOG_S * 16_000)
+    assert turns[:3] == [0, 1, 2]
+    assert [path.ended_frame for path in paths] == [BACKLOG_S * 16_000] * 3
+
+
+async def test_the_more_lag_behind_the_fewer_steps_may_wait(tmp_path: Path, threads: Threads) -> None:
+    """One may have 16 seconds waiting, hundreds together hardly more than that each in seconds."""
+    workers = Workers(threads.prompt, threads.patient)
+    threads.hold()
+    alone = workers.most_waiting_steps
+    waiting = []
+    for _ in range(100):
+        path = a_path(tmp_path)
+        talk(path, 6)
+        waiting.append(workers.run(path))
+    among_many = workers.most_waiting_steps
+    threads.gate.set()
+    await asyncio.gather(*waiting)
+    await asyncio.sleep(0)
+    assert (alone, among_many, workers.most_waiting_steps) == (16, 5, 16)
