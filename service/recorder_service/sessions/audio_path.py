@@ -14,7 +14,7 @@ from recorder_service.audio.formats import Payload
 from recorder_service.audio.rendition import Progress, Write
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step, TakeOut
-from recorder_service.audio.timeline import Timeline
+from recorder_service.audio.timeline import Block, Timeline
 from recorder_service.audio.tracks import LegStatistics
 
 
@@ -144,6 +144,11 @@ class AudioPath:
     def waiting_steps(self) -> int:
         """Steps that no worker has taken yet."""
         return len(self._steps)
+
+    @property
+    def waiting_frames(self) -> int:
+        """How much audio there is in them, in recording frames."""
+        return sum(step.frames for step in self._steps if isinstance(step, Block))
 
     @property
     def ended_frame(self) -> int | None:

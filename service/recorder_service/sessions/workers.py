@@ -4,14 +4,17 @@ import asyncio
 from concurrent.futures import Executor
 
 from recorder_service.audio.finished import Finished
+from recorder_service.audio.formats import RECORDING_RATE_HZ
 from recorder_service.sessions.audio_path import AudioPath, SpooledFile
 
 # What a call that keeps to real time may have waiting; more is a backlog.
-_PROMPT_STEPS = 4
+_PROMPT_FRAMES = 4 * RECORDING_RATE_HZ
+_STEPS_A_TURN = 4
 # How far rendering may lag behind a sender that is faster than real time before the sender has to wait.
 _MOST_WAITING_STEPS = 16
 # What may wait of all that lag behind, together: with a second of two legs in each step, 16 to 32 MB.
 _ALL_WAITING_STEPS = 512
+_LEAST_WAITING_STEPS = 5
 
 
 class Workers:
@@ -36,7 +39,7 @@ class Workers:
     @property
     def most_waiting_steps(self) -> int:
         """How many steps of one recording may wait before its sender does: the fewer, the more recordings lag."""
-        return max(_PROMPT_STEPS + 1, min(_MOST_WAITING_STEPS, _ALL_WAITING_STEPS // max(1, self._behind)))
+        return max(_LEAST_WAITING_STEPS, min(_MOST_WAITING_STEPS, _ALL_WAITING_STEPS // max(1, self._behind)))
 
     def run(self, path: AudioPath) -> asyncio.Future[None]:
         """Take a path's next steps and render them: all of them, unless they are a backlog.
@@ -45,10 +48,10 @@ class Workers:
             OSError: The spool cannot be written (by the future).
         """
         loop = asyncio.get_running_loop()
-        if path.waiting_steps <= _PROMPT_STEPS:
+        if path.waiting_frames <= _PROMPT_FRAMES:
             return loop.run_in_executor(self._prompt, path.run, path.take_steps())
         self._behind += 1
-        running = loop.run_in_executor(self._patient, path.run, path.take_steps(_PROMPT_STEPS))
+        running = loop.run_in_executor(self._patient, path.run, path.take_steps(_STEPS_A_TURN))
         running.add_done_callback(self._had_its_turn)
         return running
 
