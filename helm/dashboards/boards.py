@@ -325,7 +325,13 @@ def capacity() -> Dashboard:
             ),
             Graph(
                 "Memory",
-                [Query(f"sum by (instance) (process_resident_memory_bytes{{{NODES}}})", "{{instance}}")],
+                [
+                    Query(f"sum by (instance) (process_resident_memory_bytes{{{NODES}}})", "{{instance}}"),
+                    Query(
+                        f"sum by (instance) (recorder_render_resident_memory_bytes{{{NODES}}})",
+                        "render processes of {{instance}}",
+                    ),
+                ],
                 "bytes",
                 "Resident.",
             ),

@@ -23,11 +23,13 @@ def looks(ground: Ground, desk: Desk | None, recordings: LiveRecordings | None) 
     made = [Look("outbox", _QUERY_S, look_at_outbox)]
     if desk is None or recordings is None:
         return made
-    journal, disk = desk.journal, desk.disk
+    journal, disk, processes = desk.journal, desk.disk, desk.processes
 
     async def look_at_node() -> None:
         metrics.journal.look(journal)
         metrics.disk.look_at_disk(disk.free_bytes, disk.room_bytes)
+        if processes is not None:
+            metrics.audio.look_at_processes(processes.resident_bytes)
 
     return [
         *made,

@@ -45,6 +45,11 @@ class AudioMetrics:
             registry=registry,
         )
         self._threads = Gauge("recorder_render_threads", "Render threads.", registry=registry)
+        self._memory = Gauge(
+            "recorder_render_resident_memory_bytes",
+            "Resident memory of the render processes; process_resident_memory_bytes does not hold it.",
+            registry=registry,
+        )
         self._seen: dict[UUID, _Sums] = {}
 
     def begin(self, recording_id: UUID, legs: Iterable[RecordedLeg]) -> None:
@@ -65,6 +70,10 @@ class AudioMetrics:
         """Count the rest of a recording that ended, and forget it."""
         self.note(recording_id, legs)
         self._seen.pop(recording_id, None)
+
+    def look_at_processes(self, resident_bytes: int) -> None:
+        """Note how much memory the render processes have."""
+        self._memory.set(resident_bytes)
 
     def encoded(self, spent_s: float) -> None:
         """Count time spent in an encoder."""

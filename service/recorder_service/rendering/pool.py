@@ -19,6 +19,11 @@ class RenderProcesses:
         """Start so many processes."""
         return cls([await RenderProcess.start() for _ in range(count)])
 
+    @property
+    def resident_bytes(self) -> int:
+        """Their resident memory, together."""
+        return sum(process.resident_bytes for process in self._processes)
+
     def begin(self, plan: Plan) -> RemoteRendition:
         """Begin a rendition in the process that has the fewest. Blocks.
 

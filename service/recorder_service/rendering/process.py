@@ -1,6 +1,7 @@
 """A render process, as the service sees it."""
 
 import asyncio
+import resource
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import LegFormat
@@ -74,6 +76,15 @@ class RenderProcess:
         """Give a rendition up; returns at once: the process learns of it with the next request."""
         self.renditions -= 1
         self._over.append(number)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Its resident memory; 0 once it has ended."""
+        try:
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0
+        return pages * resource.getpagesize()
 
     async def ended(self) -> None:
         """Wait until the process has ended, which it does not do by itself."""

@@ -151,6 +151,15 @@ async def test_rendition_that_nobody_has_any_more_is_given_up(process: RenderPro
     assert before == outcome(Rendition(MP3), steps(1))
 
 
+async def test_memory_is_told_as_long_as_the_process_lives() -> None:
+    """Tens of MB for Python and numpy, and nothing of a process that is gone."""
+    process = await RenderProcess.start()
+    await asyncio.to_thread(process.begin, MP3)
+    assert 10e6 < process.resident_bytes < 200e6
+    await process.close()
+    assert process.resident_bytes == 0
+
+
 async def test_closing_wakes_whoever_waits() -> None:
     """A thread in the middle of a long request gets an error, not silence."""
     process = await RenderProcess.start()
