@@ -76,29 +76,30 @@ def raw_stream(channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]], t
     return stream_stream(_METHOD)(metadata=tuple(metadata), timeout=timeout_s)
 
 
-def opening(recording_id: str = "", **start: Any) -> bytes:
-    """Return the first message of a call: two legs of G.711, a split MP3 file."""
+def opening(recording_id: str = "", legs: Sequence[recording_pb2.Leg] = (), **ncco: Any) -> bytes:
+    """Return the first message of a call: by default two legs of G.711, a split MP3 file."""
     wanted = recorder_service_pb2.StartCall(
         recording_id=recording_id or str(uuid.uuid4()),
-        legs=two_legs(8000, recording_pb2.AUDIO_ENCODING_MULAW),
-        **start,
+        legs=legs or two_legs(8000, recording_pb2.AUDIO_ENCODING_MULAW),
     )
-    wanted.ncco.update({"action": "record", "split": "conversation"})
+    wanted.ncco.update({"action": "record", **(ncco or {"split": "conversation"})})
     interval = Duration(nanos=_ACK_INTERVAL_MS * 1_000_000)
     return Request(
         sequence=1, open=recorder_service_pb2.OpenCall(start=wanted, ack_interval=interval)
     ).SerializeToString()
 
 
-def messages(count: int, frames: int = _CHUNK_BYTES) -> list[bytes]:
-    """Return messages 2, 3, ...: both legs' noise, so many frames of 8 kHz each."""
+def messages(
+    count: int, frames: int = _CHUNK_BYTES, legs: Sequence[str] = ("caller", "callee"), bytes_per_frame: int = 1
+) -> list[bytes]:
+    """Return messages 2, 3, ...: all legs' noise, so many frames each."""
     noise = random.Random(1)
-    payloads = [noise.randbytes(frames) for _ in range(64)]
+    payloads = [noise.randbytes(frames * bytes_per_frame) for _ in range(64)]
     made = []
     for index in range(count):
         chunks = [
-            media_pb2.AudioChunk(leg_id=leg, start_frame=index * frames, payload=payloads[(index + shift) % 64])
-            for leg, shift in (("caller", 0), ("callee", 7))
+            media_pb2.AudioChunk(leg_id=leg, start_frame=index * frames, payload=payloads[(index + 7 * number) % 64])
+            for number, leg in enumerate(legs)
         ]
         made.append(Request(sequence=index + 2, audio=media_pb2.Audio(chunks=chunks)).SerializeToString())
     return made

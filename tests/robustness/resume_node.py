@@ -167,7 +167,7 @@ class Node:
             journal=self.journal,
             finisher=finisher,
             factory=PathFactory(SpoolDirectory(self._directory / "spool"), max_recording_s=3600),
-            workers=Workers(ground.workers, ground.workers),
+            workers=Workers(ground.workers, ground.workers, 2),
             background=self._background,
             admission=Admission(10, lambda: None),
             brake=Brake(),

@@ -159,7 +159,9 @@ def _workers(settings: Settings, ground: Ground, stack: AsyncExitStack) -> Worke
     prompt, patient = ground.metrics.audio.workers(threads), ground.metrics.audio.workers(threads)
     for pool in (prompt, patient):
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-    return Workers(prompt, patient)
+    workers = Workers(prompt, patient, threads)
+    stack.callback(workers.close)
+    return workers
 
 
 def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Finisher) -> LiveRecordings:

@@ -194,7 +194,7 @@ class Stage:
         around = Surroundings(
             journal=self.journal,
             finisher=self,
-            workers=Workers(self._workers, self._workers),
+            workers=Workers(self._workers, self._workers, 2),
             background=self.background,
             brake=Brake(),
             resume_window_s=36_000,

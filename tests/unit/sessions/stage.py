@@ -186,7 +186,7 @@ async def acting(directory: Path, recording: Recording, workers: Executor) -> As
         around = Surroundings(
             journal=LastingJournal(journal),
             finisher=finisher,
-            workers=Workers(workers, workers),
+            workers=Workers(workers, workers, 2),
             background=background,
             brake=Brake(),
             resume_window_s=60,

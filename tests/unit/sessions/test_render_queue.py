@@ -61,7 +61,7 @@ async def test_batches_run_one_at_a_time_and_in_order(
             running -= 1
 
     monkeypatch.setattr(AudioPath, "run", lambda _, steps: watched(steps))
-    queue = RenderQueue(uuid4(), path, Workers(workers, workers), on_ended=lambda: None)
+    queue = RenderQueue(uuid4(), path, Workers(workers, workers, 2), on_ended=lambda: None)
     for second in range(30):
         _talk(path, range(second, second + 1))
         queue.push()
@@ -76,7 +76,7 @@ async def test_sender_waits_while_rendering_lags(path: AudioPath, workers: Threa
     """And goes on once there is room."""
     gate = threading.Event()
     blocked = [workers.submit(gate.wait, 10) for _ in range(2)]
-    queue = RenderQueue(uuid4(), path, Workers(workers, workers), on_ended=lambda: None)
+    queue = RenderQueue(uuid4(), path, Workers(workers, workers, 2), on_ended=lambda: None)
     _talk(path, range(3))
     queue.push()
     before = queue.congested
@@ -94,7 +94,9 @@ async def test_sender_waits_while_rendering_lags(path: AudioPath, workers: Threa
 async def test_end_by_a_rule_is_told_once_on_the_loop(path: AudioPath, workers: ThreadPoolExecutor) -> None:
     """The limit of this path is an hour; nobody has to ask."""
     told: list[int] = []
-    queue = RenderQueue(uuid4(), path, Workers(workers, workers), on_ended=lambda: told.append(threading.get_ident()))
+    queue = RenderQueue(
+        uuid4(), path, Workers(workers, workers, 2), on_ended=lambda: told.append(threading.get_ident())
+    )
     path.advance(2 * 3600 * 16_000)
     queue.push()
     async with asyncio.timeout(20):
@@ -110,7 +112,7 @@ async def test_spool_that_fails_is_reported_at_the_end_and_holds_nobody_up(
 ) -> None:
     """What is acknowledged is in the journal: ingest goes on."""
     monkeypatch.setattr(path.spool, "append", _full)
-    queue = RenderQueue(uuid4(), path, Workers(workers, workers), on_ended=lambda: None)
+    queue = RenderQueue(uuid4(), path, Workers(workers, workers, 2), on_ended=lambda: None)
     _talk(path, range(10))
     queue.push()
     while not queue.idle:  # noqa: ASYNC110 - a thread's

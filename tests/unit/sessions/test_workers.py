@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ async def test_call_in_real_time_is_rendered_and_ended_while_others_have_backlog
     tmp_path: Path, threads: Threads
 ) -> None:
     """However many there are: it shares no thread with them."""
-    workers = Workers(threads.prompt, threads.patient)
+    workers = Workers(threads.prompt, threads.patient, 1)
     threads.hold()
     floods = [a_path(tmp_path) for _ in range(5)]
     for flood in floods:
@@ -71,11 +72,11 @@ async def test_call_in_real_time_is_rendered_and_ended_while_others_have_backlog
         a_queue(flood, workers).push()
     path = a_path(tmp_path)
     queue = a_queue(path, workers)
-    talk(path, 3)
+    talk(path, 2)
     queue.push()
     async with asyncio.timeout(10):
-        await queue.complete(3 * 16_000)
-    assert path.ended_frame == 3 * 16_000
+        await queue.complete(2 * 16_000)
+    assert path.ended_frame == 2 * 16_000
     assert all(flood.ended_frame is None for flood in floods)
 
 
@@ -83,7 +84,7 @@ async def test_backlog_is_worked_off_in_turns(
     tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has its turn before one has a second, and everything is rendered in the end."""
-    workers = Workers(threads.prompt, threads.patient)
+    workers = Workers(threads.prompt, threads.patient, 1)
     turns: list[int] = []
     run = AudioPath.run
 
@@ -107,7 +108,7 @@ async def test_backlog_is_worked_off_in_turns(
 
 async def test_the_more_lag_behind_the_fewer_steps_may_wait(tmp_path: Path, threads: Threads) -> None:
     """One may have 16 seconds waiting, hundreds together hardly more than that each in seconds."""
-    workers = Workers(threads.prompt, threads.patient)
+    workers = Workers(threads.prompt, threads.patient, 1)
     threads.hold()
     alone = workers.most_waiting_steps
     waiting = []
@@ -120,3 +121,45 @@ async def test_the_more_lag_behind_the_fewer_steps_may_wait(tmp_path: Path, thre
     await asyncio.gather(*waiting)
     await asyncio.sleep(0)
     assert (alone, among_many, workers.most_waiting_steps) == (16, 5, 16)
+
+
+async def test_nothing_begins_once_it_is_closed(tmp_path: Path, threads: Threads) -> None:
+    """The threads are about to go: what waits is cancelled, whoever asks for more is told so at once."""
+    workers = Workers(threads.prompt, threads.patient, 1)
+    threads.hold()
+    paths = [a_path(tmp_path) for _ in range(3)]
+    for path in paths:
+        talk(path, BACKLOG_S)
+    running, waiting = workers.run(paths[0]), workers.run(paths[1])
+    workers.close()
+    talk(late := a_path(tmp_path), 1)
+    refused = workers.run(late)
+    threads.gate.set()
+    await asyncio.wait((running,), timeout=10)
+    assert (running.exception(), waiting.cancelled(), refused.cancelled()) == (None, True, True)
+
+
+async def test_backlog_has_its_turn_though_there_is_always_something_in_real_time(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After sixteen batches that went ahead, long before there is nothing else to do."""
+    ran: list[AudioPath] = []
+    run = AudioPath.run
+
+    def watched(path: AudioPath, steps: Any) -> None:
+        time.sleep(0.01)
+        ran.append(path)
+        run(path, steps)
+
+    monkeypatch.setattr(AudioPath, "run", watched)
+    workers = Workers(threads.prompt, threads.patient, 1)
+    prompt = [a_path(tmp_path) for _ in range(60)]
+    for path in prompt:
+        talk(path, 1)
+    flood = a_path(tmp_path)
+    talk(flood, BACKLOG_S)
+    running = [workers.run(path) for path in prompt]
+    running.append(workers.run(flood))
+    async with asyncio.timeout(20):
+        await asyncio.gather(*running)
+    assert 16 <= ran.index(flood) < 40
