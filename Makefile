@@ -60,9 +60,9 @@ test: system-packages lint typescript go ## Everything: linters, types, contract
 	$(BIN)/pytest -q -m "not slow" tests/robustness
 
 .PHONY: e2e-cluster
-e2e-cluster: system-packages $(DEV) ## End-to-end tests and quick robustness scenarios on PostgreSQL + MinIO, 3 nodes (half an hour)
+e2e-cluster: system-packages $(DEV) ## End-to-end tests and quick robustness scenarios on PostgreSQL + MinIO, 3 nodes (ten minutes)
 	RECORDER_TEST_CATALOG=postgresql RECORDER_TEST_STORE=minio RECORDER_TEST_NODES=3 \
-		$(BIN)/pytest -q tests/e2e $(CLUSTER_SCENARIOS)
+		$(BIN)/pytest -q -n 2 tests/e2e $(CLUSTER_SCENARIOS)
 
 .PHONY: minio
 minio: $(DEV) ## Build a real MinIO server for the tests, once a machine (ten minutes, needs Go)
