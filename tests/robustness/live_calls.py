@@ -64,6 +64,7 @@ class Account:
         acknowledged: The last acknowledged sequence; the start is 1, audio begins at 2.
         kept_for_sure: The last sequence that lies before a `stopped` of the server: what is acknowledged together with
             `stopped` may lie behind the end that it names.
+        stopped: Whether the server said that the recording has ended.
         taken_back: Messages that a resume asked for again though they were acknowledged.
         lines: Streams it took.
         reasons: Why streams ended early.
@@ -75,6 +76,7 @@ class Account:
     said: int = 0
     acknowledged: int = 0
     kept_for_sure: int = 0
+    stopped: bool = False
     taken_back: int = 0
     lines: int = 0
     reasons: list[str] = field(default_factory=list)
@@ -183,8 +185,10 @@ class LiveCall:
             kind = response.WhichOneof("payload")
             if kind == "ack":
                 self._acknowledged(response.ack.sequence)
-            elif kind == "stopped" and not self._hung_up.is_set():
-                self.account.kept_for_sure = self._before
+            elif kind == "stopped":
+                self.account.stopped = True
+                if not self._hung_up.is_set():
+                    self.account.kept_for_sure = self._before
             elif kind == "drain":
                 self.account.drains += 1
             elif kind == "completed":
