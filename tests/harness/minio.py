@@ -58,19 +58,24 @@ def build() -> Path:
 
 @contextlib.contextmanager
 def running(
-    data: Path, *, certificates: Path | None = None, environment: Mapping[str, str] | None = None
+    data: Path,
+    *,
+    certificates: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    again: S3Server | None = None,
 ) -> Iterator[S3Server]:
     """Run a server with its data below `data`, on a free loopback port, with random keys.
 
     Args:
-        data: An empty directory.
+        data: An empty directory, or that of the server which is started again.
         certificates: Directory with `public.crt`, signed by itself, and `private.key`: the server speaks TLS.
         environment: Further settings of MinIO.
+        again: A server that ran there before: its port and its keys are taken.
     """
     ca_file = certificates / "public.crt" if certificates else None
-    server = S3Server("MinIO", free_ports(1)[0], *random_keys(), ca_file=ca_file)
-    (data / "data").mkdir()
-    (data / "certificates").mkdir()
+    server = again or S3Server("MinIO", free_ports(1)[0], *random_keys(), ca_file=ca_file)
+    (data / "data").mkdir(exist_ok=again is not None)
+    (data / "certificates").mkdir(exist_ok=again is not None)
     command = [str(binary()), "server", "--quiet", "--address", f"127.0.0.1:{server.port}"]
     command += ["--console-address", f"127.0.0.1:{free_ports(1)[0]}"]
     command += ["--certs-dir", str(certificates or data / "certificates"), str(data / "data")]

@@ -4,14 +4,16 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
-from tests.harness import seaweedfs
+from tests.harness import minio, seaweedfs
 from tests.harness.fault_proxy import FaultProxy, Way
+from tests.harness.s3_server import S3Server
 from tests.harness.server import Server
 from tests.robustness.live_calls import LiveCall, LiveCalls, node_with_calls, p99_s, reason_of
 from tests.robustness.report import Result, Scenario
@@ -19,6 +21,10 @@ from tests.robustness.report import Result, Scenario
 _GOAL = (
     "S3 refused, unreachable, black-holed, answering 503, slow, cutting bodies, for 10 minutes in all (quick: 12 s): "
     "0 lost; ack p99 within 20 % (or 50 ms; quick: 400 ms); starts not refused; backlog gone <= 90 s afterwards"
+)
+_MINIO_GOAL = (
+    "MinIO stopped for 5 minutes under load (quick: 12 s) and started again: 0 lost; ack p99 within 20 % (or 50 ms; "
+    "quick: 400 ms); starts not refused; backlog gone <= 90 s afterwards"
 )
 _MARGIN_S = {True: 0.4, False: 0.05}
 _BACKLOG_S = 90.0
@@ -62,33 +68,68 @@ class _Short:
                 call.hang_up()
 
 
+Trouble = Callable[[], Awaitable[None]]
+
+
 async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result:
     """Measure acknowledgements with a sound store, then with each fault in turn; then wait for the backlog."""
-    steady, every_s, each_s = (4, 0.5, 2.0) if quick else (20, 1.0, 100.0)
-    faults = random.Random(seed).sample(list(_FAULTS), len(_FAULTS))
     async with _node_on_s3(seed, module) as (_, calls, proxy):
-        going, short = await calls.begin(steady), _Short(calls)
-        shorter = asyncio.create_task(short.run(every_s))
-        began_s = time.monotonic()
-        await asyncio.sleep(3 if quick else 60)
-        before_s = p99_s(calls.waits_s(going, began_s, time.monotonic()))
-        during_s = {}
-        for fault in faults:
+
+        async def begin(fault: str) -> None:
             proxy.pass_through()
             _FAULTS[fault](proxy)
-            began_s = time.monotonic()
-            await asyncio.sleep(each_s)
-            during_s[fault] = p99_s(calls.waits_s(going, began_s, time.monotonic()))
-        short.over = True
-        await shorter
-        for call in short.made:
-            call.hang_up()
-        proxy.pass_through()
-        back_s = time.monotonic()
-        late = await calls.ended(short.made, _BACKLOG_S)
-        gone_s = time.monotonic() - back_s
-        late += await calls.hang_up(going)
-        verdict = await calls.verdict(calls.calls)
+
+        async def heal() -> None:
+            proxy.pass_through()
+
+        names = random.Random(seed).sample(list(_FAULTS), len(_FAULTS))
+        faults = {name: partial(begin, name) for name in names}
+        return await _endured("store_faults", _GOAL, calls, faults, heal, 2.0 if quick else 100.0, quick=quick)
+
+
+async def run_minio(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result:
+    """Stop MinIO under load, and start it again on what it had."""
+    with tempfile.TemporaryDirectory(prefix="robustness-minio-") as name, ExitStack() as stack:
+        directory = Path(name)
+        s3 = stack.enter_context(minio.running(directory))
+        async with node_with_calls(seed, module, _settings(s3, s3.port)) as (_, calls):
+
+            async def stop() -> None:
+                await asyncio.to_thread(stack.close)
+
+            async def start() -> None:
+                await asyncio.to_thread(stack.enter_context, minio.running(directory, again=s3))
+
+            away_s = 12.0 if quick else 300.0
+            return await _endured("minio_away", _MINIO_GOAL, calls, {"away": stop}, start, away_s, quick=quick)
+
+
+async def _endured(
+    name: str, goal: str, calls: LiveCalls, faults: Mapping[str, Trouble], heal: Trouble, each_s: float, *, quick: bool
+) -> Result:
+    """Have calls go on, begin and end through faults of the store of so many seconds each, and judge them."""
+    steady, every_s = (4, 0.5) if quick else (20, 1.0)
+    going, short = await calls.begin(steady), _Short(calls)
+    shorter = asyncio.create_task(short.run(every_s))
+    began_s = time.monotonic()
+    await asyncio.sleep(3 if quick else 60)
+    before_s = p99_s(calls.waits_s(going, began_s, time.monotonic()))
+    during_s = {}
+    for fault, begin in faults.items():
+        await begin()
+        began_s = time.monotonic()
+        await asyncio.sleep(each_s)
+        during_s[fault] = p99_s(calls.waits_s(going, began_s, time.monotonic()))
+    short.over = True
+    await shorter
+    for call in short.made:
+        call.hang_up()
+    await heal()
+    back_s = time.monotonic()
+    late = await calls.ended(short.made, _BACKLOG_S)
+    gone_s = time.monotonic() - back_s
+    late += await calls.hang_up(going)
+    verdict = await calls.verdict(calls.calls)
     worst = max(during_s, key=lambda fault: during_s[fault])
     ack_ok = during_s[worst] <= max(1.2 * before_s, before_s + _MARGIN_S[quick])
     ok = verdict.sound and late == 0 and ack_ok and not short.refused
@@ -98,8 +139,8 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
         f"{during_s[worst] * 1000:.0f} ms ({worst}); {len(short.refused)} starts refused; "
         f"backlog gone in {gone_s:.1f} s"
     )
-    details = {"ack_p99_s": {"sound": before_s, **during_s}, "late": late, "refused": short.refused, "seed": seed}
-    return Result("store_faults", figure, _GOAL, ok, {**details, **asdict(verdict)})
+    details = {"ack_p99_s": {"sound": before_s, **during_s}, "late": late, "refused": short.refused}
+    return Result(name, figure, goal, ok, {**details, **asdict(verdict)})
 
 
 @asynccontextmanager
@@ -110,14 +151,18 @@ async def _node_on_s3(seed: int, module: Sequence[str]) -> AsyncIterator[tuple[S
         seaweedfs.running(Path(directory)) as s3,
         FaultProxy(s3.port) as proxy,
     ):
-        settings = {
-            "RECORDER_S3_ENDPOINT": f"http://127.0.0.1:{proxy.port}",
-            "RECORDER_S3_BUCKET": "calls",
-            "RECORDER_S3_ACCESS_KEY": s3.access_key,
-            "RECORDER_S3_SECRET_KEY": s3.secret_key,
-        }
-        async with node_with_calls(seed, module, settings) as (server, calls):
+        async with node_with_calls(seed, module, _settings(s3, proxy.port)) as (server, calls):
             yield server, calls, proxy
 
 
-SCENARIOS = (Scenario("store_faults", _GOAL, run, ("tests.robustness.operational_bugs:store_errors_are_ignored",)),)
+def _settings(s3: S3Server, port: int) -> dict[str, str]:
+    return {
+        "RECORDER_S3_ENDPOINT": f"http://127.0.0.1:{port}",
+        "RECORDER_S3_BUCKET": "calls",
+        "RECORDER_S3_ACCESS_KEY": s3.access_key,
+        "RECORDER_S3_SECRET_KEY": s3.secret_key,
+    }
+
+
+_BUGS = ("tests.robustness.operational_bugs:store_errors_are_ignored",)
+SCENARIOS = (Scenario("store_faults", _GOAL, run, _BUGS), Scenario("minio_away", _MINIO_GOAL, run_minio, _BUGS))

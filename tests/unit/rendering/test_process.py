@@ -178,14 +178,24 @@ async def test_closing_wakes_whoever_waits() -> None:
         await asyncio.wait_for(long, 10)
 
 
+async def started(count: int) -> tuple[RenderProcesses, list[int]]:
+    """Start some; a server of other tests may have some, too, and is to keep them."""
+    others = await asyncio.to_thread(render_processes, os.getpid())
+    processes = await RenderProcesses.start(count)
+    # They show by their command line, which a process has a moment after its start.
+    begun = [await asyncio.to_thread(processes.begin, MP3) for _ in range(count)]
+    children = [child for child in await asyncio.to_thread(render_processes, os.getpid()) if child not in others]
+    assert len(children) == len(begun)
+    return processes, children
+
+
 async def test_process_that_is_killed_is_noticed() -> None:
     """By whoever waits for it, and by whoever asks it."""
-    processes = await RenderProcesses.start(2)
+    processes, children = await started(2)
     lost = asyncio.create_task(processes.lost())
     try:
         remotes = [await asyncio.to_thread(processes.begin, MP3) for _ in range(2)]
         assert not lost.done()
-        children = await asyncio.to_thread(render_processes, os.getpid())
         os.kill(children[0], signal.SIGKILL)
         await asyncio.wait_for(lost, 10)
         answers = await asyncio.gather(
@@ -198,10 +208,8 @@ async def test_process_that_is_killed_is_noticed() -> None:
 
 async def test_process_ends_with_the_service() -> None:
     """Closing ends it, whatever it has; SIGTERM, which a terminal sends to all, does not."""
-    processes = await RenderProcesses.start(1)
-    await asyncio.to_thread(processes.begin, MP3)
-    child = render_processes(os.getpid())[0]
+    processes, (child,) = await started(1)
     os.kill(child, signal.SIGTERM)
     await asyncio.to_thread(processes.begin, MP3)
     await processes.close()
-    assert child not in render_processes(os.getpid())
+    assert child not in await asyncio.to_thread(render_processes, os.getpid())
