@@ -44,7 +44,11 @@ class AudioMetrics:
             "Time the render threads were busy: having audio mixed and encoded, writing the spool, sealing files.",
             registry=registry,
         )
-        self._threads = Gauge("recorder_render_threads", "Render threads.", registry=registry)
+        self._threads = Gauge(
+            "recorder_render_threads",
+            "Render threads; as many more work off backlogs while these are idle.",
+            registry=registry,
+        )
         self._memory = Gauge(
             "recorder_render_resident_memory_bytes",
             "Resident memory of the render processes; process_resident_memory_bytes does not hold it.",
@@ -81,7 +85,7 @@ class AudioMetrics:
 
     def workers(self, threads: int) -> ThreadPoolExecutor:
         """Make render threads, with a clock on them."""
-        self._threads.inc(threads)
+        self._threads.set(threads)
         return _ClockedThreads(threads, self._render)
 
 

@@ -24,17 +24,13 @@ class BackgroundTasks:
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Start a task; after `close` none begins. An error in it is logged; it ends nobody else."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
+        task = self._begin(work, name)
         task.add_done_callback(self._done)
-        if self._closed:
-            task.cancel()
         return task
 
     async def run(self, work: Coroutine[object, object, T], name: str) -> T:
         """Do work that goes on to its end even if the caller is cancelled; its error is the caller's."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
+        task = self._begin(work, name)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
@@ -51,6 +47,13 @@ class BackgroundTasks:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=5)
+
+    def _begin(self, work: Coroutine[object, object, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        if self._closed:
+            task.cancel()
+        return task
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)

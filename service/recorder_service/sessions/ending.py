@@ -11,7 +11,6 @@ from recorder_service.domain.recording import RecordingState
 from recorder_service.errors import Overloaded, RecorderError
 from recorder_service.persistence import persist
 from recorder_service.sessions import entries
-from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.ended_recording import ended_recording
 from recorder_service.sessions.notices import Completed, Stopped
 from recorder_service.sessions.recording_parts import RecordingParts
@@ -51,7 +50,7 @@ class Ending:
         try:
             finished = await self._close(stop)
             await story.facts.changed(story.recording, EventType.RECORDING_STOPPED, "stopped", expect=RUNNING)
-            spooled = await persist(lambda: self._sealed(finished), "spool_full", self._id)
+            spooled = await persist(lambda: parts.around.workers.seal(parts.path, finished), "spool_full", self._id)
             parts.path.release()
             parts.around.on_stopped(self._id)
             story.recording = await parts.around.finisher.finish(story.recording, spooled, story.facts)
@@ -67,9 +66,6 @@ class Ending:
             await self._give_up()
         finally:
             parts.around.on_ended(self._id)
-
-    async def _sealed(self, finished: Finished) -> SpooledFile | None:
-        return await self._parts.around.workers.seal(self._parts.path, finished)
 
     async def _give_up(self) -> None:
         """Say that no file can be made. The audio stays in the journal for whoever mends the fault."""

@@ -38,7 +38,7 @@ class RenderQueue:
     @property
     def congested(self) -> bool:
         """Whether the sender should wait."""
-        return self._path.waiting_steps > self._workers.most_waiting_steps and self._error is None
+        return self._workers.crowded(self._path.waiting_steps) and self._error is None
 
     @property
     def idle(self) -> bool:

@@ -52,6 +52,10 @@ class Workers:
         behind = len(self._backlogs) + self._patient_running
         return max(_LEAST_WAITING_STEPS, min(_MOST_WAITING_STEPS, _ALL_WAITING_STEPS // max(1, behind)))
 
+    def crowded(self, waiting_steps: int) -> bool:
+        """Say whether so many steps of one recording are too many. Asked for every message, hardly ever with many."""
+        return waiting_steps > _LEAST_WAITING_STEPS and waiting_steps > self.most_waiting_steps
+
     def run(self, path: AudioPath) -> asyncio.Future[None]:
         """Have the next steps of a path rendered: all of them, or the first of a backlog when it is its turn.
 
