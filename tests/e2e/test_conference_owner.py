@@ -10,11 +10,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from tests.e2e.test_conference_control import put_to
 from tests.e2e.test_conference_nodes import SECOND, SPLIT, VOICES, channels_of, close_all, say
-from tests.harness.client import Client, Tenant, reason
+from tests.harness.client import Client, Tenant, reason, retry_after_s
 from tests.harness.conference import Stream, participant
 from tests.harness.fleet import Fleet
 from tests.harness.ring import Ring, own_nodes, shared_settings
@@ -70,14 +68,6 @@ async def refused(error: "asyncio.Future[object] | object") -> tuple[grpc.Status
         await error  # type: ignore[misc] # an awaitable of any kind
     assert retry_after_s(caught.value) > 0
     return caught.value.code(), reason(caught.value)
-
-
-def retry_after_s(error: grpc.aio.AioRpcError) -> float:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type] # the stubs know only the calls of threads
-    assert status is not None
-    retry = error_details_pb2.RetryInfo()
-    assert any(detail.Unpack(retry) for detail in status.details)
-    return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
 
 
 async def resumed(client: Client, tenant: Tenant, before: Stream) -> Stream:

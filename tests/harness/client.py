@@ -134,6 +134,15 @@ def info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     return found
 
 
+def retry_after_s(error: grpc.aio.AioRpcError) -> float:
+    """Return when an error says to try again; one that does not is a failure."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type] # the stubs know only the calls of threads
+    retry = error_details_pb2.RetryInfo()
+    assert status is not None
+    assert any(detail.Unpack(retry) for detail in status.details)
+    return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
+
+
 class Client:
     """All stubs on one channel, which has a connection of its own: where several nodes share a port, one is met."""
 

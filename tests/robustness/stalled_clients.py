@@ -6,10 +6,12 @@
 import asyncio
 import contextlib
 import json
+import random
+import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import grpc
 from tests.harness.client import Client, Tenant, leg
 from tests.harness.commits import Commits
+from tests.harness.files import fetch
 from tests.harness.server import Server
 from tests.robustness.flat_calls import messages, opening, raw_stream
 from tests.robustness.live_calls import LiveCalls, p99_s
@@ -33,16 +36,19 @@ _CHANNELS = 4
 # One leg of 16 kHz, a WAV file: what encoders and resamplers hold is not what bad clients cost, and five hundred calls
 # in real time have to be within what two cores can do.
 _FLOOD_FRAMES = 16_000
-_FLOOD_MESSAGES = 100
+_FLOOD_MESSAGES = 140
 _CHUNK_S = 0.2
 _CHUNK_FRAMES = 3200
-_MESSAGES = 400
+_MESSAGES = 700
 _TELL_S = 0.5
 _OPENED_SHARE = 0.95
-_OPENED_WITHIN_S = 20.0
+_OPENED_WITHIN_S = 60.0
+# As the refusal of a server that has enough to do asks for.
+_COME_BACK_S = 5.0
 # The client's window for a stream: `opened` and some acknowledgements, then the server cannot write any more.
 _WINDOW_BYTES = 1024
 _NARROW = (("grpc.http2.lookahead_bytes", _WINDOW_BYTES), ("grpc.http2.bdp_probe", 0))
+_LIVE = re.compile(r'^recorder_live_recordings(?:{kind="call"})? (\S+)$', re.MULTILINE)
 PRODUCT = ("recorder_service",)
 
 
@@ -64,9 +70,10 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
                 before_s = p99_s(calls.waits_s(going, began_s, time.monotonic()))
                 before_bytes = most_bytes = server.rss_bytes()
                 async with _bad_ones(server, tenant, each) as told:
-                    await _all_open(told, 2 * each)
                     began_s, commits = time.monotonic(), Commits.of(server.ports.metrics)
-                    while time.monotonic() - began_s < seconds:
+                    opened = await _all_open(server, 2 * each)
+                    until_s = time.monotonic() + seconds
+                    while time.monotonic() < until_s:
                         await asyncio.sleep(0.1)
                         most_bytes = max(most_bytes, server.rss_bytes())
                     commits = Commits.of(server.ports.metrics).since(commits)
@@ -76,11 +83,11 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
         finally:
             await asyncio.to_thread(server.kill)
     growth = most_bytes - before_bytes
-    loaded = told.get("opened", 0) >= _OPENED_SHARE * 2 * each and told["flooded"] > each
+    loaded = opened >= _OPENED_SHARE * 2 * each and told["flooded"] > each
     ack_ok = 0 < during_s <= max(1.2 * before_s, _ACK_BOUND_S[quick])
     ok = verdict.sound and late == 0 and growth < _MOST_BYTES[quick] and ack_ok and loaded
     figure = (
-        f"{each} never read, {each} flood ({told.get('opened', 0)} open, {told.get('flooded', 0)} floods taken): "
+        f"{each} never read, {each} flood ({opened} open, {told['flooded']} floods taken, {told['refused']} refused): "
         f"+{growth / 1e6:.0f} MB; ack p99 {before_s * 1000:.0f} -> {during_s * 1000:.0f} ms "
         f"(durable p99 <= {commits.bound_s(0.99) * 1000:g} ms); "
         f"{verdict.lost} lost of {verdict.acknowledged}"
@@ -94,11 +101,20 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
     )
 
 
-async def _all_open(told: dict[str, int], count: int) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_OPENED_WITHIN_S):
-            while told.get("opened", 0) < _OPENED_SHARE * count:  # noqa: ASYNC110 - another process tells it
-                await asyncio.sleep(0.1)
+async def _all_open(server: Server, count: int) -> int:
+    """Wait until the server has nearly so many recordings, or long enough; return how many it has."""
+    until_s = time.monotonic() + _OPENED_WITHIN_S
+    while (live := await asyncio.to_thread(_live, server)) < _OPENED_SHARE * count:
+        if time.monotonic() > until_s:
+            break
+        await asyncio.sleep(_TELL_S)
+    return live
+
+
+def _live(server: Server) -> int:
+    found = _LIVE.search(fetch(f"http://127.0.0.1:{server.ports.metrics}/metrics").body.decode())
+    assert found is not None
+    return int(float(found[1]))
 
 
 @contextlib.asynccontextmanager
@@ -144,40 +160,45 @@ class BadOnes:
         self._normal = messages(_MESSAGES, _CHUNK_FRAMES, ("caller",), 2)
         self._floods = messages(_FLOOD_MESSAGES, _FLOOD_FRAMES, ("caller",), 2)
         self._tasks: list[asyncio.Task[None]] = []
-        self.opened = 0
         self.flooded = 0
+        self.refused = 0
 
     async def run(self) -> None:
         """Misbehave until killed."""
         for index in range(self._each):
             channel = self._channels[index % _CHANNELS]
-            tasks = (self._never_read(channel), self._flood(channel))
+            tasks = (self._insist(self._never_read, channel), self._insist(self._flood, channel))
             self._tasks += [asyncio.create_task(task) for task in tasks]
             await asyncio.sleep(0.005)
         while True:
-            sys.stdout.write(json.dumps({"opened": self.opened, "flooded": self.flooded}) + "\n")
+            sys.stdout.write(json.dumps({"flooded": self.flooded, "refused": self.refused}) + "\n")
             sys.stdout.flush()
             await asyncio.sleep(_TELL_S)
 
-    async def _never_read(self, channel: grpc.aio.Channel) -> None:
+    async def _insist(self, misbehave: Callable[[Any], Awaitable[None]], channel: grpc.aio.Channel) -> None:
+        """Misbehave, and come back when the server has no room."""
+        while True:
+            stream = raw_stream(channel, self._metadata)
+            # A write to a stream that was refused fails; the status then says why.
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await stream.write(opening(legs=[leg()], format="wav"))
+                await misbehave(stream)
+            if await stream.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return
+            self.refused += 1
+            await asyncio.sleep(_COME_BACK_S * random.uniform(1, 1.2))
+
+    async def _never_read(self, stream: Any) -> None:
         """Send in real time and leave the answers where they are."""
-        stream = raw_stream(channel, self._metadata)
-        await stream.write(opening(legs=[leg()], format="wav"))
-        self.opened += 1
         for message in self._normal:
             await stream.write(message)
             await asyncio.sleep(_CHUNK_S)
-        await asyncio.Event().wait()
 
-    async def _flood(self, channel: grpc.aio.Channel) -> None:
+    async def _flood(self, stream: Any) -> None:
         """Send seconds of audio as fast as the line takes them, and leave the answers too."""
-        stream = raw_stream(channel, self._metadata)
-        await stream.write(opening(legs=[leg()], format="wav"))
-        self.opened += 1
         for message in self._floods:
             await stream.write(message)
             self.flooded += 1
-        await asyncio.Event().wait()
 
 
 async def _misbehave(settings: dict[str, Any]) -> None:

@@ -189,10 +189,10 @@ class Interceptor(ServerInterceptor):
         try:
             await inner(requests, context)
         except Elsewhere as owner:
-            if requests.last is None:
+            if not requests.opening:
                 raise
             relay = self._relay(entry, owner)
-            await relay.stream(Handover(method, entry.principal, owner), requests.last, requests.raw, context)
+            await relay.stream(Handover(method, entry.principal, owner), requests.opening, requests.raw, context)
 
     def _relay(self, entry: _Entry, owner: Elsewhere) -> Relay:
         """Return what passes the RPC on; a node that is asked by another one, or reaches none, says who is away."""
@@ -304,23 +304,30 @@ async def _drop(requests: AsyncIterator[bytes]) -> None:
 
 
 class _ParsedStream:
-    """The messages of a stream; `last` is the last one as it came, `raw` those that were not taken yet."""
+    """The messages of a stream.
+
+    Attributes:
+        opening: The first one as it came, until the second is taken.
+        raw: Those that were not taken yet.
+    """
 
     def __init__(self, parse: Parse, raw: AsyncIterator[bytes]) -> None:
         self._parse = parse
         self._next = raw.__anext__
         self.raw = raw
-        self.last: bytes | None = None
+        self.opening: bytes | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        first = self.last is None
-        data = self.last = await self._next()
-        if first:
+        data = await self._next()
+        if self.opening is None:
+            self.opening = data
             # Those that follow hold no text but ids that are checked where they are looked up.
             return _parsed(self._parse, data)
+        # A second message is taken once the first has been answered: nothing is passed on any more.
+        self.opening = b""
         try:
             return self._parse(data)
         except DecodeError:

@@ -148,6 +148,8 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
                 await self.take(source, request)
                 if kind == "close":
                     return
+            # What is kept of it was taken out: waiting streams must not hold a message each.
+            del request
             if source.congested():
                 await source.room()
         if not source.over:

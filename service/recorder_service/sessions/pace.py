@@ -1,9 +1,10 @@
-"""Slows senders that are faster than real time down while the event loop is late, so that live calls stay prompt."""
+"""Keeps live calls prompt while the event loop is late: senders that are ahead wait, and nobody new may begin."""
 
 import asyncio
 import time
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ
+from recorder_service.errors import Overloaded, Reason
 
 _TICK_S = 0.05
 # A loop that comes round within this time acknowledges in time.
@@ -12,6 +13,11 @@ _FIRST_WAIT_S = 0.005
 _LONGEST_WAIT_S = 1.0
 _EASING = 0.8
 _NO_WAIT_S = 0.001
+# A loop that is this late for a second or two has as many calls as it can serve: one more would harm them all.
+_TOO_LATE_S = 0.1
+# Of the newest look in the mean of all: a single pause of less than a second turns nobody away.
+_NEWEST = 0.1
+_RETRY_AFTER_S = 5.0
 # A sender may be ahead by what a jitter buffer or a short outage holds.
 _FREE_FRAMES = 2 * RECORDING_RATE_HZ
 # What a message counts as at least: two legs that send 20 ms each, apart, stay below real time.
@@ -21,18 +27,21 @@ _MOST_OF_MEDIA_TIME = 0.9
 
 
 class Brake:
-    """How long a sender that is ahead waits after each message. One a node.
+    """How long a sender that is ahead waits after each message, and whether calls may begin. One a node.
 
     The wait doubles while the loop is late and eases off when it is not, so it settles where the loop is just prompt:
-    one sender that catches up on an idle machine is not slowed down at all.
+    one sender that catches up on an idle machine is not slowed down at all. Where the loop is late all the same, it has
+    more to do in real time than it can.
 
     Attributes:
         wait_s: The wait in force; 0 while nobody has to wait.
+        late_s: How late the loop was of late.
     """
 
     def __init__(self) -> None:
         """Start without a wait."""
         self.wait_s = 0.0
+        self.late_s = 0.0
 
     async def run(self) -> None:
         """Watch the loop for as long as the node lives."""
@@ -43,11 +52,19 @@ class Brake:
 
     def adapt(self, late_s: float) -> None:
         """Take a look at how late the loop was."""
+        self.late_s += (late_s - self.late_s) * _NEWEST
         if late_s > _LATE_S:
             self.wait_s = min(max(2 * self.wait_s, _FIRST_WAIT_S), _LONGEST_WAIT_S)
         else:
             eased_s = self.wait_s * _EASING
             self.wait_s = eased_s if eased_s > _NO_WAIT_S else 0.0
+
+    def refusal(self) -> Overloaded | None:
+        """Return why no recording may begin, or None."""
+        if self.late_s < _TOO_LATE_S:
+            return None
+        message = f"the server is {self.late_s * 1000:.0f} ms late with what it records: begin elsewhere, or try again"
+        return Overloaded(Reason.OVERLOADED, message, retry_after_s=_RETRY_AFTER_S)
 
 
 class Pace:

@@ -1,10 +1,12 @@
 """Senders that are ahead of real time, and the loop that has to stay prompt."""
 
 import asyncio
+import re
 import time
 
 import pytest
 
+from recorder_service.errors import Overloaded, Reason
 from recorder_service.sessions.pace import Brake, Pace
 
 RATE_HZ = 16_000
@@ -61,6 +63,37 @@ def test_wait_grows_while_the_loop_is_late_and_goes_away_afterwards() -> None:
     for _ in range(40):
         brake.adapt(0.0)
     assert brake.wait_s == 0
+
+
+def test_nobody_may_begin_while_the_loop_is_late_for_a_while() -> None:
+    """Who comes then is told how late it is, and when to come back; soon after it is prompt again, all may."""
+    brake = Brake()
+    for _ in range(30):
+        brake.adapt(0.2)
+    refused = brake.refusal()
+    assert isinstance(refused, Overloaded)
+    assert refused.reason is Reason.OVERLOADED
+    assert re.search(r"is 1\d\d ms late", refused.message)
+    assert refused.retry_after_s is not None
+    for _ in range(10):
+        brake.adapt(0.0)
+    assert brake.refusal() is None
+
+
+@pytest.mark.parametrize("late_s", [0.03, 0.09])
+def test_busy_loop_turns_nobody_away(late_s: float) -> None:
+    """It is late by some of what an acknowledgement may take, and nothing more."""
+    brake = Brake()
+    for _ in range(1000):
+        brake.adapt(late_s)
+    assert brake.refusal() is None
+
+
+def test_single_pause_turns_nobody_away() -> None:
+    """A second in which the machine did something else says nothing of the load."""
+    brake = Brake()
+    brake.adapt(0.9)
+    assert brake.refusal() is None
 
 
 async def test_loop_that_is_held_up_sets_the_brake() -> None:
