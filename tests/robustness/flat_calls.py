@@ -76,14 +76,19 @@ def raw_stream(channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]], t
     return stream_stream(_METHOD)(metadata=tuple(metadata), timeout=timeout_s)
 
 
-def opening(recording_id: str = "", legs: Sequence[recording_pb2.Leg] = (), **ncco: Any) -> bytes:
+def opening(
+    recording_id: str = "",
+    legs: Sequence[recording_pb2.Leg] = (),
+    ack_interval_ms: int = _ACK_INTERVAL_MS,
+    **ncco: Any,
+) -> bytes:
     """Return the first message of a call: by default two legs of G.711, a split MP3 file."""
     wanted = recorder_service_pb2.StartCall(
         recording_id=recording_id or str(uuid.uuid4()),
         legs=legs or two_legs(8000, recording_pb2.AUDIO_ENCODING_MULAW),
     )
     wanted.ncco.update({"action": "record", **(ncco or {"split": "conversation"})})
-    interval = Duration(nanos=_ACK_INTERVAL_MS * 1_000_000)
+    interval = Duration(nanos=ack_interval_ms * 1_000_000)
     return Request(
         sequence=1, open=recorder_service_pb2.OpenCall(start=wanted, ack_interval=interval)
     ).SerializeToString()

@@ -41,6 +41,8 @@ _CHUNK_S = 0.2
 _CHUNK_FRAMES = 3200
 _MESSAGES = 700
 _TELL_S = 0.5
+# What a client gets that asks for nothing else.
+_ACK_INTERVAL_MS = 500
 _OPENED_SHARE = 0.95
 _OPENED_WITHIN_S = 60.0
 # As the refusal of a server that has enough to do asks for.
@@ -176,15 +178,14 @@ class BadOnes:
             await asyncio.sleep(_TELL_S)
 
     async def _insist(self, misbehave: Callable[[Any], Awaitable[None]], channel: grpc.aio.Channel) -> None:
-        """Misbehave, and come back when the server has no room."""
+        """Misbehave, and come back when the server has no room, or gRPC does not hand the stream to it within 30 s."""
         while True:
             stream = raw_stream(channel, self._metadata)
             # A write to a stream that was refused fails; the status then says why.
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                await stream.write(opening(legs=[leg()], format="wav"))
+                await stream.write(opening(legs=[leg()], ack_interval_ms=_ACK_INTERVAL_MS, format="wav"))
                 await misbehave(stream)
-            if await stream.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                return
+            await stream.code()
             self.refused += 1
             await asyncio.sleep(_COME_BACK_S * random.uniform(1, 1.2))
 

@@ -79,8 +79,51 @@ class Progress:
     encoder_s: float = 0.0
 
 
+class Rendering(Protocol):
+    """Turns steps into the bytes of a file, here or elsewhere."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it had come when it was begun."""
+
+    @property
+    def host(self) -> "Host | None":
+        """What renders it; None: it does so itself."""
+
+    def take(self, steps: Sequence[Step], write: Write) -> Progress:
+        """Do the next steps and write what they make ready. Blocks."""
+
+    def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
+        """Write everything up to the end and return what the file still lacks. Blocks."""
+
+    def release(self) -> None:
+        """Give it up: nothing is asked of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Steps to be done for one rendering, and where the bytes go."""
+
+    rendering: Rendering
+    steps: Sequence[Step]
+    write: Write
+
+
+class Host(Protocol):
+    """Renders for many recordings, one after the other; asked for several at once it costs less."""
+
+    def take(self, takes: Sequence[Take]) -> Sequence[Progress | Exception]:
+        """Do steps of some of its renderings, and return what came of each. Blocks."""
+
+
 class Rendition:
-    """Renders and encodes one recording. Not for use by two threads at once."""
+    """Renders and encodes one recording. Not for use by two threads at once.
+
+    Attributes:
+        host: None, it renders by itself.
+    """
+
+    host: Host | None = None
 
     def __init__(self, plan: Plan) -> None:
         """Start at frame 0, without legs.

@@ -149,9 +149,9 @@ async def open_desk(
     disk = DiskWatch(ground.node_dir, _disk_marks(settings))
     await disk.look()
     owned = ground.catalog.recordings.guarded(partial(_guard, lease))
-    brake = Brake()
-    admission = Admission(settings.max_live_recordings, partial(_no_room, disk, journal, lease, brake))
-    return Desk(journal, lease, disk, owned, brake, _workers(settings, ground, stack), admission, processes)
+    brake, workers = Brake(), _workers(settings, ground, stack)
+    admission = Admission(settings.max_live_recordings, partial(_no_room, disk, journal, lease, brake, workers))
+    return Desk(journal, lease, disk, owned, brake, workers, admission, processes)
 
 
 def _workers(settings: Settings, ground: Ground, stack: AsyncExitStack) -> Workers:
@@ -220,9 +220,9 @@ def live_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveReco
     return Live(recordings, conferences, shared)
 
 
-def _no_room(disk: DiskWatch, journal: Journal, lease: Lease, brake: Brake) -> RecorderError | None:
+def _no_room(disk: DiskWatch, journal: Journal, lease: Lease, brake: Brake, workers: Workers) -> RecorderError | None:
     """Return why no recording may begin, or None."""
-    return disk.refusal() or journal.refusal() or lease.refusal() or brake.refusal()
+    return disk.refusal() or journal.refusal() or lease.refusal() or brake.refusal() or workers.refusal()
 
 
 async def _check_catalog(ground: Ground, journal: Journal, node_id: str) -> None:

@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from recorder_service.audio.rendition import Rendition
-from recorder_service.rendering.wire import Answer, Request, Wire
+from recorder_service.rendering.wire import Answer, Request, Wire, Work
 
 # How much of a file is sent at once: a long silence never lies in memory as a whole.
 _ANSWER_BYTES = 1 << 18
@@ -23,39 +23,50 @@ class Renditions:
         """Answer over `wire`."""
         self._wire = wire
         self._renditions: dict[int, Rendition] = {}
+        self._answers: list[Answer] = []
         self._pieces: list[bytes] = []
         self._size_bytes = 0
 
     def run(self) -> None:
         """Serve until the other end is closed."""
         while (request := self._wire.receive()) is not None:
-            for number in request.forget:
-                self._renditions.pop(number, None)
-            try:
-                answer = self._answer(request)
-            except Exception:  # noqa: BLE001 - whoever asked has to know, and the others go on
-                self._renditions.pop(request.number, None)
-                answer = Answer(failure=traceback.format_exc(limit=-3))
-            self._pieces, self._size_bytes = [], 0
-            self._wire.send(answer)
+            self._serve(request)
 
-    def _answer(self, request: Request) -> Answer:
-        if request.plan is not None:
-            rendition = self._renditions[request.number] = Rendition(request.plan)
+    def _serve(self, request: Request) -> None:
+        for number in request.forget:
+            self._renditions.pop(number, None)
+        for work in request.works:
+            try:
+                answer = self._answer(work)
+            except Exception:  # noqa: BLE001 - whoever asked has to know, and the others go on
+                self._renditions.pop(work.number, None)
+                answer = Answer(failure=traceback.format_exc(limit=-3))
+            self._answers.append(answer)
+            self._pieces = []
+        self._send()
+
+    def _answer(self, work: Work) -> Answer:
+        if work.plan is not None:
+            rendition = self._renditions[work.number] = Rendition(work.plan)
             return Answer((), rendition.progress)
-        rendition = self._renditions[request.number]
-        if request.end_frame is None:
-            progress = rendition.take(request.steps, self._write)
+        rendition = self._renditions[work.number]
+        if work.end_frame is None:
+            progress = rendition.take(work.steps, self._write)
             return Answer(self._pieces, progress)
-        finished, progress = rendition.finish(request.end_frame, self._write)
+        finished, progress = rendition.finish(work.end_frame, self._write)
         return Answer(self._pieces, progress, finished)
 
     def _write(self, data: bytes) -> None:
         self._pieces.append(data)
         self._size_bytes += len(data)
         if self._size_bytes >= _ANSWER_BYTES:
-            self._wire.send(Answer(self._pieces, None))
-            self._pieces, self._size_bytes = [], 0
+            self._answers.append(Answer(self._pieces, None))
+            self._pieces = []
+            self._send()
+
+    def _send(self) -> None:
+        self._wire.send(self._answers)
+        self._answers, self._size_bytes = [], 0
 
 
 def main() -> None:

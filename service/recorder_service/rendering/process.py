@@ -1,6 +1,7 @@
 """A render process, as the service sees it."""
 
 import asyncio
+import contextlib
 import resource
 import socket
 import subprocess
@@ -8,15 +9,15 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import LegFormat
-from recorder_service.audio.rendition import Plan, Progress, Write
+from recorder_service.audio.rendition import Plan, Progress, Take, Write
 from recorder_service.audio.steps import PathLeg, Step, detached
 from recorder_service.errors import Reason, Unavailable
-from recorder_service.rendering.wire import Answer, Request, Wire
+from recorder_service.rendering.wire import Answer, Request, Wire, Work
 
 _END_TIMEOUT_S = 5.0
 
@@ -35,6 +36,7 @@ class RenderProcess:
         self._wire = Wire(ours)
         self._lock = threading.Lock()
         self._over: deque[int] = deque()
+        self._answers: deque[Answer] = deque()
         self._next_number = 0
 
     @classmethod
@@ -54,23 +56,41 @@ class RenderProcess:
         Raises:
             Unavailable: INTERNAL, the process has ended.
         """
-        with self._lock:
+        with self._line():
             number = self._next_number = self._next_number + 1
-            _, progress = self._ask(Request(number, plan, forget=self._forgotten()), _nowhere)
+            self._send([Work(number, plan)])
+            progress = self._answered(_nowhere).progress or Progress()
         self.renditions += 1
         return RemoteRendition(self, number, progress)
 
-    def ask(
-        self, number: int, steps: Sequence[Step], end_frame: int | None, write: Write
-    ) -> tuple[Finished | None, Progress]:
-        """Have steps done, and write what they make ready. Blocks.
+    def take(self, takes: Sequence[Take]) -> list[Progress | Exception]:
+        """Have steps of some renditions done, in one message, and write what they make ready. Blocks.
+
+        Returns:
+            What came of each: `Unavailable` where the process has ended, what was recorded is in the journal; OSError
+            where its `write` raised it, the rest of its bytes is thrown away.
 
         Raises:
-            Unavailable: INTERNAL, the process has ended; what was recorded is in the journal.
-            OSError: `write` raised it; the rest of the answer is thrown away.
+            TypeError: One is not this process's.
         """
-        with self._lock:
-            return self._ask(Request(number, None, steps, end_frame, self._forgotten()), write)
+        works = [self._work(take) for take in takes]
+        with self._line():
+            try:
+                self._send(works)
+            except Unavailable as gone:
+                return [gone for _ in takes]
+            return [self._outcome(take.write) for take in takes]
+
+    def finish(self, number: int, end_frame: int, write: Write) -> Answer:
+        """Have a rendition finished, and write what that makes ready. Blocks.
+
+        Raises:
+            Unavailable: INTERNAL, the process has ended.
+            OSError: `write` raised it.
+        """
+        with self._line():
+            self._send([Work(number, end_frame=end_frame)])
+            return self._answered(write)
 
     def release(self, number: int) -> None:
         """Give a rendition up; returns at once: the process learns of it with the next request."""
@@ -100,14 +120,46 @@ class RenderProcess:
             self._process.kill()
             await self._process.wait()
 
+    @contextlib.contextmanager
+    def _line(self) -> Iterator[None]:
+        """Have the line for one request and all that is answered to it."""
+        with self._lock:
+            try:
+                yield
+            except (OSError, Unavailable, RuntimeError):
+                raise
+            except BaseException:
+                # What is left of the answers would be taken for another recording's: with the line the process ends.
+                self._wire.close()
+                raise
+
     def _forgotten(self) -> list[int]:
         """Take the numbers of renditions that were given up; others may be given up meanwhile."""
         return [self._over.popleft() for _ in range(len(self._over))]
 
-    def _ask(self, request: Request, write: Write) -> tuple[Finished | None, Progress]:
+    def _work(self, take: Take) -> Work:
+        rendition = take.rendering
+        if not isinstance(rendition, RemoteRendition) or rendition.host is not self:
+            raise TypeError(f"{rendition} is rendered elsewhere")
+        return rendition.work(take.steps)
+
+    def _send(self, works: Sequence[Work]) -> None:
+        try:
+            self._wire.send(Request(works, self._forgotten()))
+        except OSError:
+            raise _ended() from None
+
+    def _outcome(self, write: Write) -> Progress | Exception:
+        try:
+            return self._answered(write).progress or Progress()
+        except (OSError, Unavailable, RuntimeError) as error:
+            return error
+
+    def _answered(self, write: Write) -> Answer:
+        """Take the answers to one work, to the last of them."""
         fault: OSError | None = None
-        answer = self._exchanged(request)
         while True:
+            answer = self._next_answer()
             try:
                 if fault is None:
                     write(b"".join(answer.pieces))
@@ -116,45 +168,45 @@ class RenderProcess:
                 fault = error
             if answer.progress is not None:
                 break
-            answer = self._exchanged(None)
         if fault is not None:
             raise fault
         if answer.failure:
             raise RuntimeError(f"a render process failed:\n{answer.failure}")
-        return answer.finished, answer.progress
-
-    def _exchanged(self, request: Request | None) -> Answer:
-        """Send a request, if there is one, and wait for the next answer."""
-        answer: Answer | None = None
-        try:
-            if request is not None:
-                self._wire.send(request)
-            answer = self._wire.receive()
-        except OSError:
-            pass
-        if answer is None:
-            message = "the process that renders has ended; what was recorded is in the journal"
-            raise Unavailable(Reason.INTERNAL, message)
         return answer
+
+    def _next_answer(self) -> Answer:
+        if not self._answers:
+            try:
+                received: Sequence[Answer] | None = self._wire.receive()
+            except OSError:
+                received = None
+            if received is None:
+                raise _ended()
+            self._answers.extend(received)
+        return self._answers.popleft()
 
 
 class RemoteRendition:
-    """One recording's rendition in another process."""
+    """One recording's rendition in another process.
+
+    Attributes:
+        progress: Where it begins.
+    """
 
     def __init__(self, process: RenderProcess, number: int, progress: Progress) -> None:
         """Take over what the process has begun."""
         self._process = process
         self._number = number
-        self._progress = progress
+        self.progress = progress
         self._formats: dict[str, LegFormat] = {}
         # A recording whose end failed gives nothing up by itself.
         self._give_up = weakref.finalize(self, process.release, number)
         self._give_up.atexit = False
 
     @property
-    def progress(self) -> Progress:
-        """How far it has come."""
-        return self._progress
+    def host(self) -> RenderProcess:
+        """The process, which can be asked for several of its renditions at once."""
+        return self._process
 
     def take(self, steps: Sequence[Step], write: Write) -> Progress:
         """Do the next steps and write what they make ready. Blocks, without the interpreter's lock.
@@ -163,23 +215,33 @@ class RemoteRendition:
             Unavailable: INTERNAL, the process has ended.
             OSError: `write` raised it.
         """
+        (outcome,) = self._process.take([Take(self, steps, write)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def work(self, steps: Sequence[Step]) -> Work:
+        """Return steps as they are sent."""
         for step in steps:
             if isinstance(step, PathLeg):
                 self._formats[step.leg_id] = step.format
-        sent = [detached(step, self._formats) for step in steps]
-        _, self._progress = self._process.ask(self._number, sent, None, write)
-        return self._progress
+        return Work(self._number, None, [detached(step, self._formats) for step in steps])
 
     def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
         """Write everything up to the end and return what the file still lacks. Raises as `take`."""
-        finished, self._progress = self._process.ask(self._number, (), end_frame, write)
-        if finished is None:
+        answer = self._process.finish(self._number, end_frame, write)
+        if answer.finished is None or answer.progress is None:
             raise RuntimeError("the render process did not finish the file")
-        return finished, self._progress
+        return answer.finished, answer.progress
 
     def release(self) -> None:
         """Give it up; so does forgetting it."""
         self._give_up()
+
+
+def _ended() -> Unavailable:
+    message = "the process that renders has ended; what was recorded is in the journal"
+    return Unavailable(Reason.INTERNAL, message)
 
 
 def _nowhere(data: bytes) -> None:

@@ -13,11 +13,10 @@ from recorder_service.audio.rendition import Plan, Progress
 from recorder_service.audio.steps import Step
 
 _LENGTH = struct.Struct("<I")
-_READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Work:
     """Something to be done for one rendition.
 
     Attributes:
@@ -25,23 +24,34 @@ class Request:
         plan: Begin it.
         steps: Do these.
         end_frame: Finish it there, after the steps; None to go on.
-        forget: Numbers of renditions that are over.
     """
 
     number: int
     plan: Plan | None = None
     steps: Sequence[Step] = ()
     end_frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Work for some renditions, in order: a message costs more than a second of audio in it.
+
+    Attributes:
+        works: One for each rendition.
+        forget: Numbers of renditions that are over.
+    """
+
+    works: Sequence[Work]
     forget: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request, or a part of it.
+    """What came of a work, or a part of it.
 
     Attributes:
         pieces: The next bytes of the file.
-        progress: How far the rendition has come; None while more answers to the same request follow.
+        progress: How far the rendition has come; None while more answers to the same work follow.
         finished: What the file still lacks, where it was finished.
         failure: What went wrong, for people; empty if nothing did.
     """
@@ -58,9 +68,8 @@ class Wire:
     def __init__(self, end: socket.socket) -> None:
         """Take the end over; it blocks."""
         self._end = end
-        self._buffer = bytearray()
 
-    def send(self, message: Request | Answer) -> None:
+    def send(self, message: Request | Sequence[Answer]) -> None:
         """Send a message.
 
         Raises:
@@ -72,18 +81,26 @@ class Wire:
             self._end.sendall(memoryview(_LENGTH.pack(len(data)) + data)[sent:])
 
     def receive(self) -> Any:
-        """Wait for a message; None when the other end is closed."""
-        buffer = self._buffer
-        while len(buffer) < _LENGTH.size or len(buffer) < _LENGTH.size + _LENGTH.unpack_from(buffer)[0]:
-            data = self._end.recv(_READ_BYTES)
-            if not data:
-                return None
-            buffer += data
-        end = _LENGTH.size + _LENGTH.unpack_from(buffer)[0]
-        with memoryview(buffer) as view:
-            message = pickle.loads(view[_LENGTH.size : end])  # noqa: S301 - from our own other end
-        del buffer[:end]
-        return message
+        """Wait for a message; None when the other end is closed.
+
+        A side sends again only when it was answered, so nothing follows a message. Each time bytes are waited for costs
+        a turn at the interpreter's lock: hence the length, and then all the rest at once.
+        """
+        head = self._exactly(_LENGTH.size)
+        data = None if head is None else self._exactly(_LENGTH.unpack(head)[0])
+        return None if data is None else pickle.loads(data)  # noqa: S301 - from our own other end
+
+    def _exactly(self, size_bytes: int) -> bytearray | None:
+        """Wait for so many bytes; a signal may cut the wait short."""
+        data = bytearray(size_bytes)
+        with memoryview(data) as view:
+            at = 0
+            while at < size_bytes:
+                count = self._end.recv_into(view[at:], 0, socket.MSG_WAITALL)
+                if not count:
+                    return None
+                at += count
+        return data
 
     def close(self) -> None:
         """Close this end; whoever waits at it, or at the other one, learns of it. Closing it twice is harmless."""

@@ -11,28 +11,11 @@ from typing import Protocol
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import Payload
-from recorder_service.audio.rendition import Progress, Write
+from recorder_service.audio.rendition import Host, Progress, Rendering, Take
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step, TakeOut
 from recorder_service.audio.timeline import Block, Timeline
 from recorder_service.audio.tracks import LegStatistics
-
-
-class Rendering(Protocol):
-    """Turns steps into the bytes of a file, here or elsewhere."""
-
-    @property
-    def progress(self) -> Progress:
-        """How far it has come."""
-
-    def take(self, steps: Sequence[Step], write: Write) -> Progress:
-        """Do the next steps and write what they make ready. Blocks."""
-
-    def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
-        """Write everything up to the end and return what the file still lacks. Blocks."""
-
-    def release(self) -> None:
-        """Give it up: nothing is asked of it any more."""
 
 
 class SpooledFile(Protocol):
@@ -239,6 +222,11 @@ class AudioPath:
             steps, self._steps = self._steps[:most], self._steps[most:]
         return steps
 
+    @property
+    def host(self) -> Host | None:
+        """What renders this recording and others; None where nothing is shared."""
+        return self._rendering.host
+
     def run(self, steps: Sequence[Step]) -> None:
         """Render, encode and write; blocks for some milliseconds a second of audio.
 
@@ -285,3 +273,35 @@ class AudioPath:
     def _collect(self) -> None:
         if self._timeline.closed_blocks:
             self._steps += self._timeline.take_blocks()
+
+
+Batch = Sequence[tuple[AudioPath, Sequence[Step]]]
+"""Steps that were taken from some paths."""
+
+
+def run_batch(batch: Batch) -> list[Exception | None]:
+    """Run the steps of some paths, see `AudioPath.run`; those of one host in one go. Blocks.
+
+    Args:
+        batch: All of one host, or of none.
+
+    Returns:
+        What each path's `run` would have raised.
+    """
+    host = batch[0][0].host
+    if host is None:
+        return [_fault(path, steps) for path, steps in batch]
+    takes = [Take(path._rendering, steps, path.spool.append) for path, steps in batch]  # noqa: SLF001 - same module
+    outcomes = host.take(takes)
+    for (path, _), outcome in zip(batch, outcomes, strict=True):
+        if not isinstance(outcome, Exception):
+            path._came_to(outcome)  # noqa: SLF001 - same module
+    return [outcome if isinstance(outcome, Exception) else None for outcome in outcomes]
+
+
+def _fault(path: AudioPath, steps: Sequence[Step]) -> Exception | None:
+    try:
+        path.run(steps)
+    except Exception as error:  # noqa: BLE001 - each path has its own
+        return error
+    return None

@@ -6,13 +6,13 @@ from typing import Protocol
 from uuid import UUID
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ, Encoding, LegFormat
-from recorder_service.audio.rendition import Plan, Rendition
+from recorder_service.audio.rendition import Plan, Rendering, Rendition
 from recorder_service.audio.steps import PathLeg
 from recorder_service.audio.timeline import BLOCK_FRAMES, LATE_FRAMES, Timeline
 from recorder_service.audio.tones import beep
 from recorder_service.domain.options import FileFormat
 from recorder_service.domain.recording import LegRole, RecordedLeg, Recording, RecordingKind
-from recorder_service.sessions.audio_path import AudioPath, Rendering, Spool, SpooledFile
+from recorder_service.sessions.audio_path import AudioPath, Spool, SpooledFile
 from recorder_service.sessions.notices import Play
 from recorder_service.sessions.stop_rules import StopRules, limit_frame_of
 

@@ -1,12 +1,14 @@
 """Hands a recording's audio to the workers, one batch at a time, so that the loop only receives."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from uuid import UUID
 
 import structlog
 
 from recorder_service.audio.finished import Finished
+from recorder_service.audio.formats import RECORDING_RATE_HZ
 from recorder_service.errors import Overloaded, Reason
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.workers import Workers
@@ -14,6 +16,34 @@ from recorder_service.sessions.workers import Workers
 log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN_S = 1.0
+# A sender may be so far ahead of real time and still count as one that keeps to it; more is a backlog.
+_FREE_FRAMES = 2 * RECORDING_RATE_HZ
+# Clocks of senders may be fast: what they are ahead by wears off.
+_WEAR_RATE_HZ = RECORDING_RATE_HZ * 1.05
+# After a stall, of the line or of this node, so much may come at once.
+_FORGIVEN_FRAMES = 30 * RECORDING_RATE_HZ
+
+
+class Lead:
+    """How far a recording's audio is ahead of the clock on the wall, whenever it came.
+
+    A call in real time is not ahead because it was kept waiting: what it could have sent meanwhile is forgiven.
+    """
+
+    __slots__ = ("_frame", "_frames", "_looked_s")
+
+    def __init__(self, frame: int, now_s: float) -> None:
+        """Begin at a recording frame."""
+        self._frames = 0.0
+        self._frame = frame
+        self._looked_s = now_s
+
+    def is_backlog(self, frame: int, now_s: float) -> bool:
+        """Say whether audio up to a recording frame is more than real time brings."""
+        worn = (now_s - self._looked_s) * _WEAR_RATE_HZ
+        self._frames = max(self._frames - worn, -_FORGIVEN_FRAMES) + frame - self._frame
+        self._frame, self._looked_s = frame, now_s
+        return self._frames > _FREE_FRAMES
 
 
 class RenderQueue:
@@ -32,6 +62,7 @@ class RenderQueue:
         self._path = path
         self._workers = workers
         self._on_ended = on_ended
+        self._lead = Lead(path.closed_frame, time.monotonic())
         self._running: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
 
@@ -53,7 +84,7 @@ class RenderQueue:
     def push(self) -> None:
         """Give what waits to a worker, unless one is at it."""
         if self._running is None and self._path.waiting_steps and self._error is None:
-            self._running = self._workers.run(self._path)
+            self._running = self._workers.run(self._path, backlog=self._is_backlog())
             self._running.add_done_callback(self._ran)
 
     async def complete(self, end_frame: int) -> Finished:
@@ -68,10 +99,13 @@ class RenderQueue:
         try:
             if self._error is not None:
                 raise self._error
-            return await self._workers.complete(self._path, self._path.closed_frame)
+            return await self._workers.complete(self._path, self._path.closed_frame, backlog=self._is_backlog())
         except OSError as error:
             message = f"the spool cannot be written ({error.strerror}); the file is made when there is room"
             raise Overloaded(Reason.DISK_FULL, message, retry_after_s=30) from error
+
+    def _is_backlog(self) -> bool:
+        return self._lead.is_backlog(self._path.closed_frame, time.monotonic())
 
     def _ran(self, run: asyncio.Future[None]) -> None:
         self._running = None

@@ -1,32 +1,48 @@
 """Where audio is rendered: what keeps to real time never waits behind what does not."""
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import NamedTuple
 
 from recorder_service.audio.finished import Finished
-from recorder_service.audio.formats import RECORDING_RATE_HZ
-from recorder_service.sessions.audio_path import AudioPath, SpooledFile
+from recorder_service.audio.rendition import Host
+from recorder_service.errors import Overloaded, Reason
+from recorder_service.sessions.audio_path import AudioPath, SpooledFile, run_batch
 
-# What a call that keeps to real time may have waiting; more is a backlog.
-_PROMPT_FRAMES = 2 * RECORDING_RATE_HZ
 _STEPS_A_TURN = 4
-# So many batches in real time go ahead of one turn of a backlog at the most, where there are always more.
+# Recordings that a thread takes to one render process at once: enough that the way there no longer counts, few enough
+# that an end does not wait long for them.
+_TOGETHER = 16
+# Rendering that is so late has as many recordings as it can serve.
+_TOO_LATE_S = 5.0
+_RETRY_AFTER_S = 5.0
+# So many recordings in real time go ahead of one turn of a backlog at the most, where there are always more.
 _AHEAD = 16
 # How far rendering may lag behind a sender that is faster than real time before the sender has to wait.
 _MOST_WAITING_STEPS = 16
-_LEAST_WAITING_STEPS = 3
+_LEAST_WAITING_STEPS = 2
 # What may wait of all that lag behind, together: with a second of two legs in each step, 16 to 32 MB.
 _ALL_WAITING_STEPS = 512
+
+
+class _Waiting(NamedTuple):
+    """A path with steps, the future that tells of them, and since when it waits (monotonic, s)."""
+
+    path: AudioPath
+    turn: asyncio.Future[None]
+    since_s: float
 
 
 class Workers:
     """Threads that render, or wait for the processes that do; all recordings of a node share them.
 
-    A sender that is faster than real time, and a machine that is too slow for a while, leave backlogs. These are worked
-    off some steps at a time, in turn, by threads of their own, while nothing else has to be done. All others, and the
-    ends of recordings, go ahead, however many flood the node.
+    A sender that is faster than real time leaves a backlog. It is worked off some steps at a time, in turn, by threads
+    of their own, while nothing else has to be done. All others, and the ends of recordings, go ahead, however many
+    flood the node; those that wait for the same render process go there together.
     """
 
     def __init__(self, prompt: Executor, patient: Executor, threads: int) -> None:
@@ -43,7 +59,10 @@ class Workers:
         self._prompt_running = 0
         self._patient_running = 0
         self._went_ahead = 0
-        self._backlogs: deque[tuple[AudioPath, asyncio.Future[None]]] = deque()
+        # By the host they wait for, or by the path itself; those in `_busy` have a thread there.
+        self._waiting: dict[Host | AudioPath, deque[_Waiting]] = {}
+        self._busy: set[Host | AudioPath] = set()
+        self._backlogs: deque[_Waiting] = deque()
         self._closed = False
 
     @property
@@ -56,33 +75,46 @@ class Workers:
         """Say whether so many steps of one recording are too many. Asked for every message, hardly ever with many."""
         return waiting_steps > _LEAST_WAITING_STEPS and waiting_steps > self.most_waiting_steps
 
-    def run(self, path: AudioPath) -> asyncio.Future[None]:
+    def run(self, path: AudioPath, *, backlog: bool = False) -> asyncio.Future[None]:
         """Have the next steps of a path rendered: all of them, or the first of a backlog when it is its turn.
 
         Nobody else may take steps of the path before the future is done.
 
+        Args:
+            path: One with steps.
+            backlog: Whether its sender is ahead of real time.
+
         Raises:
             OSError: The spool cannot be written (by the future).
         """
-        loop = asyncio.get_running_loop()
-        if self._closed or path.waiting_frames > _PROMPT_FRAMES:
-            turn: asyncio.Future[None] = loop.create_future()
-            self._backlogs.append((path, turn))
+        waiting = _Waiting(path, asyncio.get_running_loop().create_future(), time.monotonic())
+        if self._closed:
+            waiting.turn.cancel()
+        elif backlog:
+            self._backlogs.append(waiting)
             self._give_turns()
-            return turn
-        self._prompt_running += 1
-        running = loop.run_in_executor(self._prompt, path.run, path.take_steps())
-        running.add_done_callback(self._went)
-        return running
+        else:
+            self._waiting.setdefault(path.host or path, deque()).append(waiting)
+            self._begin()
+        return waiting.turn
 
-    async def complete(self, path: AudioPath, end_frame: int) -> Finished:
+    def refusal(self) -> Overloaded | None:
+        """Return why no recording may begin, or None."""
+        oldest_s = min((line[0].since_s for line in self._waiting.values()), default=None)
+        late_s = 0.0 if oldest_s is None else time.monotonic() - oldest_s
+        if late_s < _TOO_LATE_S:
+            return None
+        message = f"the server is {late_s:.1f} s late with rendering what it records: begin elsewhere, or try again"
+        return Overloaded(Reason.OVERLOADED, message, retry_after_s=_RETRY_AFTER_S)
+
+    async def complete(self, path: AudioPath, end_frame: int, *, backlog: bool = False) -> Finished:
         """Render what a path's timeline was finished with, up to the end, and return what the file still lacks.
 
         Raises:
             OSError: The spool cannot be written.
         """
         while path.waiting_steps:
-            await self.run(path)
+            await self.run(path, backlog=backlog)
         return await asyncio.get_running_loop().run_in_executor(self._prompt, path.complete, end_frame)
 
     async def seal(self, path: AudioPath, finished: Finished) -> SpooledFile | None:
@@ -92,37 +124,75 @@ class Workers:
     def close(self) -> None:
         """Begin nothing any more: the threads are about to go. Whoever waits is cancelled."""
         self._closed = True
-        self._give_turns()
+        for waiting in (*self._backlogs, *(waiting for line in self._waiting.values() for waiting in line)):
+            waiting.turn.cancel()
+        self._backlogs.clear()
+        self._waiting.clear()
 
-    def _went(self, _running: asyncio.Future[None]) -> None:
+    def _begin(self) -> None:
+        """Have threads do what keeps to real time, those of one host together."""
+        while self._prompt_running < self._threads:
+            host = next((host for host in self._waiting if host not in self._busy), None)
+            if host is None:
+                return
+            line = self._waiting[host]
+            together = [line.popleft() for _ in range(min(_TOGETHER, len(line)))]
+            if not line:
+                del self._waiting[host]
+            self._busy.add(host)
+            self._prompt_running += 1
+            running = self._run(self._prompt, together)
+            running.add_done_callback(partial(self._went, host, len(together)))
+
+    def _went(self, host: Host | AudioPath, count: int, _running: asyncio.Future[list[Exception | None]]) -> None:
+        self._busy.discard(host)
         self._prompt_running -= 1
-        self._went_ahead += 1
+        self._went_ahead += count
+        self._begin()
         self._give_turns()
 
     def _give_turns(self) -> None:
         """Begin what may begin of the backlogs."""
-        while self._closed and self._backlogs:
-            self._backlogs.popleft()[1].cancel()
         while (
             self._backlogs
             and self._patient_running < self._threads
             and (self._prompt_running < self._threads or self._went_ahead >= _AHEAD)
         ):
             self._went_ahead = 0
-            path, turn = self._backlogs.popleft()
             self._patient_running += 1
-            running = asyncio.get_running_loop().run_in_executor(
-                self._patient, path.run, path.take_steps(_STEPS_A_TURN)
-            )
-            running.add_done_callback(partial(self._had_its_turn, turn))
+            running = self._run(self._patient, [self._backlogs.popleft()], _STEPS_A_TURN)
+            running.add_done_callback(self._had_its_turn)
 
-    def _had_its_turn(self, turn: asyncio.Future[None], running: asyncio.Future[None]) -> None:
+    def _had_its_turn(self, _running: asyncio.Future[list[Exception | None]]) -> None:
         self._patient_running -= 1
-        if not turn.done():
-            if running.cancelled():
-                turn.cancel()
-            elif (error := running.exception()) is not None:
-                turn.set_exception(error)
-            else:
-                turn.set_result(None)
         self._give_turns()
+
+    @staticmethod
+    def _run(
+        threads: Executor, together: Sequence[_Waiting], most: int | None = None
+    ) -> asyncio.Future[list[Exception | None]]:
+        """Have a thread run steps of these paths, and tell each of them."""
+        batch = [(waiting.path, waiting.path.take_steps(most)) for waiting in together]
+        running = asyncio.get_running_loop().run_in_executor(threads, run_batch, batch)
+        running.add_done_callback(partial(_tell, [waiting.turn for waiting in together]))
+        return running
+
+
+def _tell(turns: Sequence[asyncio.Future[None]], running: asyncio.Future[list[Exception | None]]) -> None:
+    """Pass on what came of a batch; nobody may be left waiting, whatever that is."""
+    faults: Sequence[BaseException | None]
+    if running.cancelled():
+        faults = [asyncio.CancelledError() for _ in turns]
+    elif (error := running.exception()) is not None:
+        faults = [error for _ in turns]
+    else:
+        faults = running.result()
+    for turn, fault in zip(turns, faults, strict=True):
+        if turn.done():
+            continue
+        if fault is None:
+            turn.set_result(None)
+        elif isinstance(fault, asyncio.CancelledError):
+            turn.cancel()
+        else:
+            turn.set_exception(fault)

@@ -213,3 +213,17 @@ async def test_process_ends_with_the_service() -> None:
     await asyncio.to_thread(processes.begin, MP3)
     await processes.close()
     assert child not in await asyncio.to_thread(render_processes, os.getpid())
+
+
+async def test_fault_that_leaves_answers_unread_ends_the_process(process: RenderProcess) -> None:
+    """They would be taken for those of the next recording."""
+    first, second = [await asyncio.to_thread(process.begin, MP3) for _ in range(2)]
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.to_thread(first.take, steps(1), _broken)
+    with pytest.raises(Unavailable):
+        await asyncio.to_thread(second.take, steps(1), lambda data: None)
+    await asyncio.wait_for(process.ended(), 5)
+
+
+def _broken(_: bytes) -> None:
+    raise ZeroDivisionError

@@ -16,7 +16,7 @@ from recorder_service.errors import Overloaded, Reason
 from recorder_service.finishing.spool import SpoolDirectory
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.path_factory import PathFactory
-from recorder_service.sessions.render_queue import RenderQueue
+from recorder_service.sessions.render_queue import Lead, RenderQueue
 from recorder_service.sessions.workers import Workers
 
 SECOND = bytes(32_000)
@@ -123,6 +123,34 @@ async def test_spool_that_fails_is_reported_at_the_end_and_holds_nobody_up(
     with pytest.raises(Overloaded) as refused:
         await queue.complete(40 * 16_000)
     assert refused.value.reason is Reason.DISK_FULL
+
+
+def test_sender_in_real_time_is_never_a_backlog() -> None:
+    """Nor one whose clock is fast by 200 ppm, after any number of hours."""
+    lead = Lead(0, 0.0)
+    assert not any(lead.is_backlog(round(second * 16_000 * 1.0002), second) for second in range(24 * 3600))
+
+
+def test_sender_ahead_of_real_time_is_a_backlog_until_the_clock_has_come_up_to_it() -> None:
+    """Ten seconds of audio at once; then real time."""
+    lead = Lead(0, 0.0)
+    ahead = [lead.is_backlog((10 + second) * 16_000, second) for second in range(600)]
+    assert ahead[0]
+    assert not ahead[-1]
+
+
+def test_call_that_was_kept_waiting_is_no_backlog() -> None:
+    """All of twenty seconds comes at once after twenty seconds of nothing, and goes on in real time."""
+    lead = Lead(0, 0.0)
+    assert not lead.is_backlog(20 * 16_000, 20.0)
+    assert not lead.is_backlog(21 * 16_000, 21.0)
+
+
+def test_not_more_than_half_a_minute_is_forgiven() -> None:
+    """Whoever was silent for an hour may not flood for an hour."""
+    lead = Lead(0, 0.0)
+    assert not lead.is_backlog(0, 3600.0)
+    assert lead.is_backlog(40 * 16_000, 3601.0)
 
 
 def _full(_: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Calls in real time beside backlogs, on real threads."""
+"""Calls in real time beside backlogs, on real threads and a real render process."""
 
 import asyncio
 import threading
@@ -13,7 +13,11 @@ from uuid import UUID, uuid4
 import pytest
 from tests.unit.sessions.recordings import a_recording
 
+from recorder_service.audio.rendition import Rendition
+from recorder_service.errors import Overloaded, Reason, Unavailable
 from recorder_service.finishing.spool import SpoolDirectory
+from recorder_service.rendering.process import RenderProcess
+from recorder_service.rendering.wire import Request, Wire
 from recorder_service.sessions.audio_path import AudioPath
 from recorder_service.sessions.path_factory import PathFactory
 from recorder_service.sessions.render_queue import RenderQueue
@@ -45,8 +49,9 @@ def threads() -> Iterator[Threads]:
         threads.gate.set()
 
 
-def a_path(directory: Path) -> AudioPath:
-    factory = PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=3600)
+def a_path(directory: Path, process: RenderProcess | None = None) -> AudioPath:
+    render = Rendition if process is None else process.begin
+    factory = PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=3600, render=render)
     return factory.build(a_recording(recording_id=uuid4())).path
 
 
@@ -115,7 +120,7 @@ async def test_the_more_lag_behind_the_fewer_steps_may_wait(tmp_path: Path, thre
     for _ in range(100):
         path = a_path(tmp_path)
         talk(path, 6)
-        waiting.append(workers.run(path))
+        waiting.append(workers.run(path, backlog=True))
     among_many = workers.most_waiting_steps
     threads.gate.set()
     await asyncio.gather(*waiting)
@@ -130,13 +135,91 @@ async def test_nothing_begins_once_it_is_closed(tmp_path: Path, threads: Threads
     paths = [a_path(tmp_path) for _ in range(3)]
     for path in paths:
         talk(path, BACKLOG_S)
-    running, waiting = workers.run(paths[0]), workers.run(paths[1])
+    running, waiting = workers.run(paths[0], backlog=True), workers.run(paths[1], backlog=True)
     workers.close()
     talk(late := a_path(tmp_path), 1)
     refused = workers.run(late)
     threads.gate.set()
     await asyncio.wait((running,), timeout=10)
     assert (running.exception(), waiting.cancelled(), refused.cancelled()) == (None, True, True)
+
+
+async def test_those_of_one_process_go_there_together(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one message, and each file is what it is alone."""
+    together: list[int] = []
+    send = Wire.send
+
+    def watched(wire: Wire, message: Any) -> None:
+        if isinstance(message, Request) and any(work.steps for work in message.works):
+            together.append(len(message.works))
+        send(wire, message)
+
+    monkeypatch.setattr(Wire, "send", watched)
+    process = await RenderProcess.start()
+    paths = [await asyncio.to_thread(a_path, tmp_path / str(index), process) for index in range(10)]
+    alone = a_path(tmp_path)
+    workers = Workers(threads.prompt, threads.patient, 1)
+    for path in (*paths, alone):
+        talk(path, 2)
+    held = threading.Event()
+    threads.prompt.submit(held.wait, 10)
+    running = [workers.run(path) for path in (*paths, alone)]
+    held.set()
+    await asyncio.gather(*running)
+    await process.close()
+    assert together == [1, 9]
+    written = [path.spool.path.read_bytes() for path in (*paths, alone)]  # type: ignore[attr-defined] # real files
+    assert len(set(written)) == 1
+    assert len(written[0]) > 1000
+
+
+async def test_fault_of_one_is_not_that_of_those_it_went_with(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses one file's bytes; then a process that dies, which all are told."""
+    process = await RenderProcess.start()
+    paths = [await asyncio.to_thread(a_path, tmp_path / str(index), process) for index in range(3)]
+    workers = Workers(threads.prompt, threads.patient, 1)
+
+    async def outcomes() -> list[type[BaseException] | None]:
+        for path in paths:
+            talk(path, 2 + path.furthest_frame // 16_000)
+        found = await asyncio.gather(*(workers.run(path) for path in paths), return_exceptions=True)
+        return [None if one is None else type(one) for one in found]
+
+    monkeypatch.setattr(paths[1].spool, "append", _full)
+    assert await outcomes() == [None, OSError, None]
+    process._process.kill()
+    await process.ended()
+    assert await outcomes() == [Unavailable] * 3
+    await process.close()
+
+
+async def test_nobody_may_begin_while_rendering_is_seconds_late(tmp_path: Path, threads: Threads) -> None:
+    """With what waits in real time; a backlog does not count."""
+    workers = Workers(threads.prompt, threads.patient, 1)
+    held = threading.Event()
+    threads.prompt.submit(held.wait, 10)
+    threads.hold()
+    running = []
+    for backlog in (True, True, False, False):
+        talk(path := a_path(tmp_path), 2)
+        running.append(workers.run(path, backlog=backlog))
+    at_once = workers.refusal()
+    await asyncio.sleep(5.1)
+    refused = workers.refusal()
+    held.set()
+    threads.gate.set()
+    await asyncio.gather(*running)
+    assert isinstance(refused, Overloaded)
+    assert (at_once, refused.reason, workers.refusal()) == (None, Reason.OVERLOADED, None)
+    assert "5.1 s late" in refused.message
+
+
+def _full(_: bytes) -> None:
+    raise OSError(28, "No space left on device")
 
 
 async def test_backlog_has_its_turn_though_there_is_always_something_in_real_time(
@@ -159,7 +242,7 @@ async def test_backlog_has_its_turn_though_there_is_always_something_in_real_tim
     flood = a_path(tmp_path)
     talk(flood, BACKLOG_S)
     running = [workers.run(path) for path in prompt]
-    running.append(workers.run(flood))
+    running.append(workers.run(flood, backlog=True))
     async with asyncio.timeout(20):
         await asyncio.gather(*running)
     assert 16 <= ran.index(flood) < 40
