@@ -22,6 +22,10 @@ from recorder_service.rendering.wire import Answer, Request, Wire, Work
 _END_TIMEOUT_S = 5.0
 
 
+class _Failed(RuntimeError):
+    """What a process met with one rendition; it goes on with the others."""
+
+
 class RenderProcess:
     """One process and the line to it; any thread may use it, one at a time does.
 
@@ -126,7 +130,7 @@ class RenderProcess:
         with self._lock:
             try:
                 yield
-            except (OSError, Unavailable, RuntimeError):
+            except (OSError, Unavailable, _Failed):
                 raise
             except BaseException:
                 # What is left of the answers would be taken for another recording's: with the line the process ends.
@@ -152,7 +156,7 @@ class RenderProcess:
     def _outcome(self, write: Write) -> Progress | Exception:
         try:
             return self._answered(write).progress or Progress()
-        except (OSError, Unavailable, RuntimeError) as error:
+        except (OSError, Unavailable, _Failed) as error:
             return error
 
     def _answered(self, write: Write) -> Answer:
@@ -171,7 +175,7 @@ class RenderProcess:
         if fault is not None:
             raise fault
         if answer.failure:
-            raise RuntimeError(f"a render process failed:\n{answer.failure}")
+            raise _Failed(f"a render process failed:\n{answer.failure}")
         return answer
 
     def _next_answer(self) -> Answer:

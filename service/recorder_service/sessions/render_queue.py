@@ -62,7 +62,8 @@ class RenderQueue:
         self._path = path
         self._workers = workers
         self._on_ended = on_ended
-        self._lead = Lead(path.closed_frame, time.monotonic())
+        # From the first step that is pushed: what a replay renders before is no audio of a sender's.
+        self._lead: Lead | None = None
         self._running: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
 
@@ -105,7 +106,10 @@ class RenderQueue:
             raise Overloaded(Reason.DISK_FULL, message, retry_after_s=30) from error
 
     def _is_backlog(self) -> bool:
-        return self._lead.is_backlog(self._path.closed_frame, time.monotonic())
+        frame, now_s = self._path.closed_frame, time.monotonic()
+        if self._lead is None:
+            self._lead = Lead(frame, now_s)
+        return self._lead.is_backlog(frame, now_s)
 
     def _ran(self, run: asyncio.Future[None]) -> None:
         self._running = None

@@ -61,6 +61,7 @@ class Workers:
         self._went_ahead = 0
         # By the host they wait for, or by the path itself; those in `_busy` have a thread there.
         self._waiting: dict[Host | AudioPath, deque[_Waiting]] = {}
+        self._waiting_count = 0
         self._busy: set[Host | AudioPath] = set()
         self._backlogs: deque[_Waiting] = deque()
         self._closed = False
@@ -68,7 +69,7 @@ class Workers:
     @property
     def most_waiting_steps(self) -> int:
         """How many steps of one recording may wait before its sender does: the fewer, the more recordings lag."""
-        behind = len(self._backlogs) + self._patient_running
+        behind = self._waiting_count + len(self._backlogs) + self._patient_running
         return max(_LEAST_WAITING_STEPS, min(_MOST_WAITING_STEPS, _ALL_WAITING_STEPS // max(1, behind)))
 
     def crowded(self, waiting_steps: int) -> bool:
@@ -95,6 +96,7 @@ class Workers:
             self._give_turns()
         else:
             self._waiting.setdefault(path.host or path, deque()).append(waiting)
+            self._waiting_count += 1
             self._begin()
         return waiting.turn
 
@@ -128,6 +130,7 @@ class Workers:
             waiting.turn.cancel()
         self._backlogs.clear()
         self._waiting.clear()
+        self._waiting_count = 0
 
     def _begin(self) -> None:
         """Have threads do what keeps to real time, those of one host together."""
@@ -137,6 +140,7 @@ class Workers:
                 return
             line = self._waiting[host]
             together = [line.popleft() for _ in range(min(_TOGETHER, len(line)))]
+            self._waiting_count -= len(together)
             if not line:
                 del self._waiting[host]
             self._busy.add(host)

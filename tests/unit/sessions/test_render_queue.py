@@ -125,6 +125,24 @@ async def test_spool_that_fails_is_reported_at_the_end_and_holds_nobody_up(
     assert refused.value.reason is Reason.DISK_FULL
 
 
+async def test_call_that_was_replayed_goes_on_in_real_time(path: AudioPath, workers: ThreadPoolExecutor) -> None:
+    """What was rendered again at the start is nothing its sender is ahead by."""
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as patient:
+        patient.submit(gate.wait, 10)
+        queue = RenderQueue(uuid4(), path, Workers(workers, patient, 1), on_ended=lambda: None)
+        _talk(path, range(60))
+        path.run(path.take_steps())
+        for second in range(60, 64):
+            _talk(path, range(second, second + 1))
+            queue.push()
+            async with asyncio.timeout(5):
+                while not queue.idle:  # noqa: ASYNC110 - a thread's
+                    await asyncio.sleep(0.01)
+        gate.set()
+    assert path.waiting_steps == 0
+
+
 def test_sender_in_real_time_is_never_a_backlog() -> None:
     """Nor one whose clock is fast by 200 ppm, after any number of hours."""
     lead = Lead(0, 0.0)
