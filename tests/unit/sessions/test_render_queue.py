@@ -133,7 +133,7 @@ async def test_call_that_was_replayed_goes_on_in_real_time(path: AudioPath, work
         queue = RenderQueue(uuid4(), path, Workers(workers, patient, 1), on_ended=lambda: None)
         _talk(path, range(60))
         path.run(path.take_steps())
-        for second in range(60, 64):
+        for second in range(60, 62):
             _talk(path, range(second, second + 1))
             queue.push()
             async with asyncio.timeout(5):
