@@ -155,9 +155,10 @@ async def open_desk(
 
 
 def _workers(settings: Settings, ground: Ground, stack: AsyncExitStack) -> Workers:
-    """Start the threads that render: as many for backlogs as for all else."""
+    """Start the threads that render: so many for calls in real time, as many each for ends and for backlogs."""
     threads = max(settings.render_threads, settings.render_processes)
-    prompt, patient = ground.metrics.audio.workers(threads), ground.metrics.audio.workers(threads)
+    # Ends wait for a process or for the disk: no batch shall wait behind them.
+    prompt, patient = ground.metrics.audio.workers(2 * threads), ground.metrics.audio.workers(threads)
     for pool in (prompt, patient):
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     workers = Workers(prompt, patient, threads)

@@ -49,9 +49,9 @@ class Workers:
         """Use these threads.
 
         Args:
-            prompt: For what keeps to real time.
+            prompt: For what keeps to real time, and for ends: has more than `threads`.
             patient: For backlogs.
-            threads: How many there are of each.
+            threads: Most that work on either at once, ends not counted.
         """
         self._prompt = prompt
         self._patient = patient
