@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         2,
         ge=1,
         description="Threads that mix and encode, or wait for the processes that do, for calls in real time; as many "
-        "more work off backlogs.",
+        "more each for ends and backlogs.",
     )
 
     mp3_bitrate_kbps: Bitrate = Field(32, description="Bit rate of mono MP3 files, kbit/s.")

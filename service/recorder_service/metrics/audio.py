@@ -46,7 +46,7 @@ class AudioMetrics:
         )
         self._threads = Gauge(
             "recorder_render_threads",
-            "Render threads; as many more work off backlogs while these are idle.",
+            "Render threads; as many more each for ends and, while these are idle, backlogs.",
             registry=registry,
         )
         self._memory = Gauge(
