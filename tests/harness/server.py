@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from tests.harness import deployment, processes
 _ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
+_PORT_TIMEOUT_S = 30.0
+_PORT_RETRY_S = 0.5
+_PORT_TAKEN = re.compile(r"cannot be taken|cannot listen on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,32 @@ class Server:
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def start(self, *, keep_ports: bool = False) -> dict[str, object]:
-        """Start and wait until it serves; returns the line it printed."""
+        """Start and wait until it serves; returns the line it printed.
+
+        Where the ports are to be those of before, a connection of somebody else may have one of them for a while.
+        """
         wanted = self.ports if keep_ports else Ports(0, 0, 0)
         command = [*self.prefix, sys.executable, "-m", *self.module, "serve", "--data-dir", str(self.data_dir)]
         command += ["--grpc-port", str(wanted.grpc), "--http-port", str(wanted.http)]
         command += ["--metrics-port", str(wanted.metrics), *self._arguments]
+        patience_s = time.monotonic() + (_PORT_TIMEOUT_S if keep_ports else 0.0)
+        while True:
+            known = len(self.log)
+            self._spawn(command)
+            try:
+                line = self._first_line()
+            except RuntimeError:
+                if time.monotonic() > patience_s or not _PORT_TAKEN.search(self.log[known:]):
+                    raise
+                time.sleep(_PORT_RETRY_S)
+            else:
+                break
+        told: dict[str, object] = json.loads(line)
+        ports = told["grpc_port"], told["http_port"], told["metrics_port"]
+        self.ports = Ports(*(int(str(port or 0)) for port in ports))
+        return told
+
+    def _spawn(self, command: Sequence[str]) -> None:
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
                 command,
@@ -122,11 +147,6 @@ class Server:
                 env={**os.environ, **self._environment},
                 cwd=self.data_dir.parent,
             )
-        line = self._first_line()
-        told: dict[str, object] = json.loads(line)
-        ports = told["grpc_port"], told["http_port"], told["metrics_port"]
-        self.ports = Ports(*(int(str(port or 0)) for port in ports))
-        return told
 
     def kill(self) -> None:
         """SIGKILL, to all nodes at once."""
