@@ -81,6 +81,7 @@ _NEEDS_ONE_NODE = {
     "test_fuzz.py::test_server_is_as_it_was": _PROCESS,
     "test_restart.py::test_second_server_on_the_same_directory_refuses_to_start": _PROCESS,
     "test_restart.py::test_node_whose_render_process_is_killed": "a supervisor starts such a node again by itself",
+    "test_overload.py::test_late_server_refuses_new_calls": "it slows down the process it started: no node there",
     "test_s3.py::test_call_is_kept_in_s3_and_downloaded_from_there": _LAYOUT,
     "test_pauses.py::test_audio_of_a_pause_is_on_no_disk": _LAYOUT,
 }
