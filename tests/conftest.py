@@ -1,10 +1,13 @@
 """Tests that cannot run on the deployment that was asked for are skipped, and say why."""
 
+import os
 from pathlib import Path
 
 import pytest
 from tests.harness import deployment
 
+# Read when grpc is imported. Its handlers of fork would run in each PostgreSQL that a test starts, before it is one.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 _ON_A_DEPLOYMENT = ("e2e", "robustness")
 _HERE = Path(__file__).parent
 

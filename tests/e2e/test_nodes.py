@@ -292,5 +292,5 @@ async def test_port_of_another_service_is_not_shared(node: Server, tmp_path: Pat
     fleet = Fleet(tmp_path / "fleet", 2)
     fleet.ports = node.ports
     with pytest.raises(RuntimeError, match="--grpc-port"):
-        fleet.start(keep_ports=True)
+        fleet.start(keep_ports=True, patience_s=0)
     fleet.close()

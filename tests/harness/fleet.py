@@ -13,7 +13,7 @@ import grpc
 from grpc_status import rpc_status
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.client import Call, Client, Ledger, Tenant, reason
-from tests.harness.server import Server
+from tests.harness.server import PORT_TIMEOUT_S, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Fleet(Server):
         super().__init__(data_dir, arguments=["--workers", str(workers), *arguments], environment=environment)
         self.workers: list[FleetWorker] = []
 
-    def start(self, *, keep_ports: bool = False) -> dict[str, object]:
+    def start(self, *, keep_ports: bool = False, patience_s: float = PORT_TIMEOUT_S) -> dict[str, object]:
         """Start and wait until all workers serve."""
-        told: dict[str, Any] = super().start(keep_ports=keep_ports)
+        told: dict[str, Any] = super().start(keep_ports=keep_ports, patience_s=patience_s)
         self.workers = [FleetWorker(worker["pid"], worker["cluster_port"]) for worker in told["workers"]]
         return told
 

@@ -21,7 +21,7 @@ from tests.harness import deployment, processes
 _ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
-_PORT_TIMEOUT_S = 30.0
+PORT_TIMEOUT_S = 30.0
 _PORT_RETRY_S = 0.5
 _PORT_TAKEN = re.compile(r"cannot be taken|cannot listen on")
 
@@ -110,24 +110,27 @@ class Server:
         """Everything the server wrote to standard error."""
         return self.log_path.read_text() if self.log_path.exists() else ""
 
-    def start(self, *, keep_ports: bool = False) -> dict[str, object]:
+    def start(self, *, keep_ports: bool = False, patience_s: float = PORT_TIMEOUT_S) -> dict[str, object]:
         """Start and wait until it serves; returns the line it printed.
 
-        Where the ports are to be those of before, a connection of somebody else may have one of them for a while.
+        Args:
+            keep_ports: Serve on the ports of before.
+            patience_s: How long to try for them: a connection of somebody else may have one of them for a while.
         """
         wanted = self.ports if keep_ports else Ports(0, 0, 0)
         command = [*self.prefix, sys.executable, "-m", *self.module, "serve", "--data-dir", str(self.data_dir)]
         command += ["--grpc-port", str(wanted.grpc), "--http-port", str(wanted.http)]
         command += ["--metrics-port", str(wanted.metrics), *self._arguments]
-        patience_s = time.monotonic() + (_PORT_TIMEOUT_S if keep_ports else 0.0)
+        give_up_s = time.monotonic() + (patience_s if keep_ports else 0.0)
         while True:
             known = len(self.log)
             self._spawn(command)
             try:
                 line = self._first_line()
             except RuntimeError:
-                if time.monotonic() > patience_s or not _PORT_TAKEN.search(self.log[known:]):
+                if time.monotonic() > give_up_s or not _PORT_TAKEN.search(self.log[known:]):
                     raise
+                self._end(signal.SIGKILL)
                 time.sleep(_PORT_RETRY_S)
             else:
                 break
