@@ -157,8 +157,10 @@ async def open_desk(
 def _workers(settings: Settings, ground: Ground, stack: AsyncExitStack) -> Workers:
     """Start the threads that render: so many for calls in real time, as many each for ends and for backlogs."""
     threads = max(settings.render_threads, settings.render_processes)
+    told = ground.metrics.audio
+    told.threads(threads)
     # Ends wait for a process or for the disk: no batch shall wait behind them.
-    prompt, patient = ground.metrics.audio.workers(2 * threads), ground.metrics.audio.workers(threads)
+    prompt, patient = told.workers(2 * threads), told.workers(threads)
     for pool in (prompt, patient):
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     workers = Workers(prompt, patient, threads)

@@ -83,9 +83,12 @@ class AudioMetrics:
         """Count time spent in an encoder."""
         self._encoder.inc(spent_s)
 
+    def threads(self, count: int) -> None:
+        """Tell how many threads render calls in real time."""
+        self._threads.set(count)
+
     def workers(self, threads: int) -> ThreadPoolExecutor:
         """Make render threads, with a clock on them."""
-        self._threads.set(threads)
         return _ClockedThreads(threads, self._render)
 
 

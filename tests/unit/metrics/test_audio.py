@@ -80,6 +80,7 @@ async def test_workers_and_encoders_have_clocks() -> None:
     import numpy as np
 
     audio, registry = made()
+    audio.threads(2)
     with audio.workers(2) as workers:
         loop = asyncio.get_running_loop()
         data = await loop.run_in_executor(workers, WavEncoder(1).encode, np.zeros((1, 160_000), np.int16))
