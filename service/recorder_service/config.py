@@ -139,6 +139,13 @@ class Settings(BaseSettings):
     ack_interval_s: float = Field(
         0.5, ge=0.05, le=10, description="Longest wait for an acknowledgement unless a stream asks otherwise, s."
     )
+    round_interval_s: float = Field(
+        0.02,
+        ge=0,
+        le=0.1,
+        description="How long the audio of a call waits for that of others, so that one turn serves all, s; 0: not at "
+        "all, which costs more CPU.",
+    )
     commit_interval_s: float = Field(
         0.01, ge=0, le=1, description="How long the journal gathers messages before one fdatasync, s."
     )

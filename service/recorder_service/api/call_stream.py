@@ -10,6 +10,7 @@ from recorder_service.api.conversions import FileUrls, recording_message
 from recorder_service.api.outlet import Response, StreamOutlet
 from recorder_service.api.recording_stream import RecordingStream, key_press, optional_frame
 from recorder_service.api.requests import pause_mode
+from recorder_service.api.rounds import Rounds
 from recorder_service.domain.recording import StopReason
 from recorder_service.errors import BadInput, Reason
 from recorder_service.sessions.live_recording import LiveRecording
@@ -32,9 +33,11 @@ class CallStream(RecordingStream[Request, Response, recorder_service_pb2.OpenCal
 
     last_payload = "completed"
 
-    def __init__(self, doorkeeper: Doorkeeper, urls: FileUrls, context: Context, default_ack_interval_s: float) -> None:
+    def __init__(
+        self, doorkeeper: Doorkeeper, urls: FileUrls, context: Context, default_ack_interval_s: float, rounds: Rounds
+    ) -> None:
         """Serve the stream of `context`."""
-        super().__init__(StreamOutlet(urls), context, default_ack_interval_s)
+        super().__init__(StreamOutlet(urls), context, default_ack_interval_s, rounds)
         self._doorkeeper = doorkeeper
         self._urls = urls
 

@@ -13,6 +13,7 @@ from recorder_service.api.conference_stream import ConferenceStream
 from recorder_service.api.conference_stream import Request as ConferenceRequest
 from recorder_service.api.conversions import FileUrls
 from recorder_service.api.requests import LegRequest, StartRequest, start_request, uuid
+from recorder_service.api.rounds import Rounds
 from recorder_service.domain.application import Application
 from recorder_service.domain.encoder_choice import EncoderDefaults, chosen_encoder
 from recorder_service.domain.recording import LegRole, RecordedLeg, Recording, RecordingKind, RecordingState
@@ -55,8 +56,11 @@ class RecorderServicer(recorder_service_pb2_grpc.RecorderServiceServicer):
         applications: Applications,
         defaults: Defaults,
         urls: FileUrls,
+        *,
+        rounds: Rounds,
     ) -> None:
         """Record into `recordings`, and conferences by way of `conferences`."""
+        self._rounds = rounds
         self._recordings = recordings
         self._conference_door = ConferenceDoor(conferences, applications, defaults)
         self._applications = applications
@@ -65,7 +69,7 @@ class RecorderServicer(recorder_service_pb2_grpc.RecorderServiceServicer):
 
     async def RecordCall(self, requests: AsyncIterator[Request], context: Context) -> None:  # type: ignore[override] # the stubs know only generators
         """Record one call."""
-        await CallStream(self, self._urls, context, self._defaults.ack_interval_s).run(requests)
+        await CallStream(self, self._urls, context, self._defaults.ack_interval_s, self._rounds).run(requests)
 
     async def RecordConference(self, requests: AsyncIterator[ConferenceRequest], context: Context) -> None:  # type: ignore[override] # the stubs know only generators
         """Record a conference."""

@@ -1,6 +1,7 @@
 """What the streams of calls and of conferences have in common: opening, reading and writing at once, and their end."""
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -9,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from recorder.v1 import media_pb2
 from recorder_service.api.requests import timedelta_of
+from recorder_service.api.rounds import Rounds
 from recorder_service.domain.event import KeyPress
 from recorder_service.errors import BadInput, Conflict, Reason
 from recorder_service.sessions.intake import AudioChunk
@@ -71,8 +73,18 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
     last_payload: str
     """The response after which the stream ends."""
 
-    def __init__(self, outlet: Writer[ResponseT], context: Any, default_ack_interval_s: float) -> None:
-        """Serve the stream of `context`."""
+    def __init__(
+        self, outlet: Writer[ResponseT], context: Any, default_ack_interval_s: float, rounds: Rounds | None = None
+    ) -> None:
+        """Serve the stream of `context`.
+
+        Args:
+            outlet: The way back.
+            context: Of the RPC.
+            default_ack_interval_s: For streams that do not ask for another one.
+            rounds: Where audio waits for that of others; None where the moment of its arrival matters.
+        """
+        self._rounds = rounds if rounds is not None and rounds.held else None
         self._outlet = outlet
         self._context = context
         self._default_ack_interval_s = default_ack_interval_s
@@ -139,9 +151,14 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
             await asyncio.gather(reader, writer, return_exceptions=True)
 
     async def _read(self, source: SourceT, requests: AsyncIterator[RequestT]) -> None:
+        rounds, clock = self._rounds, time.monotonic
+        asked_s = clock()
         async for request in requests:
             kind = request.WhichOneof("payload")
             if kind == "audio":
+                # Where messages come more often than rounds, and where one is behind, it would only hold the stream up.
+                if rounds is not None and clock() - asked_s > rounds.spacing_s:
+                    await rounds.next()
                 # Nearly every message: not even a coroutine is made for it.
                 source.receive_audio(request.sequence, request.audio.chunks)
             else:
@@ -152,6 +169,7 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
             del request
             if source.congested():
                 await source.room()
+            asked_s = clock()
         if not source.over:
             # A lost client looks the same from here (grpc.aio); then nobody hears this.
             raise Conflict(

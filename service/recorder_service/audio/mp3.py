@@ -1,10 +1,10 @@
 """The MP3 encoder: constant bitrate, with an Info frame that makes the decoded file exact to the frame."""
 
-import functools
 import struct
 
 import lameenc
 import numpy as np
+from fastcrc.crc16 import arc as crc16
 from numpy.typing import NDArray
 
 from recorder_service.audio.finished import Finished
@@ -22,7 +22,6 @@ _FRAMES_PER_MP3_FRAME = 576
 _ENCODER_DELAY_FRAMES = 576
 _ENCODER_NAME = b"LAME3.100"
 _HAS_FRAMES, _HAS_BYTES = 0x1, 0x2
-_CRC_BLOCK_BYTES = 512
 
 
 class Mp3Encoder:
@@ -100,8 +99,10 @@ class Mp3Encoder:
 
     def _count(self, piece: bytearray) -> bytes:
         self._stream_bytes += len(piece)
-        self._stream_crc = crc16(piece, self._stream_crc)
-        return bytes(piece)
+        data = bytes(piece)
+        # CRC-16/ARC, as the MP3 Info Tag uses it for the audio and for itself.
+        self._stream_crc = crc16(data, self._stream_crc)
+        return data
 
     def _mp3_frame_bytes(self, bitrate_kbps: int) -> int:
         return _FRAMES_PER_MP3_FRAME // 8 * bitrate_kbps * 1000 // self._sample_rate_hz
@@ -145,43 +146,6 @@ class Mp3Encoder:
                 struct.pack(">IH", total_bytes, self._stream_crc),
             )
         )
-
-
-def crc16(data: bytes | bytearray, crc: int = 0) -> int:
-    """Continue the checksum of the LAME extension over more bytes: polynomial 0x8005, bits reflected, start 0.
-
-    The sum is linear over GF(2): what each byte adds depends on its value and its distance from the end alone, so the
-    bytes of a block are looked up and XORed together, not one after the other.
-
-    Source: CRC-16/ARC, as the MP3 Info Tag uses it for the audio and for itself.
-    """
-    table = _crc_table()
-    size = len(data)
-    padded = np.zeros(max(-(-size // _CRC_BLOCK_BYTES), 1) * _CRC_BLOCK_BYTES, np.uint8)
-    # Zeros in front change nothing; the sum so far acts on the two bytes that follow it.
-    padded[len(padded) - size :] = np.frombuffer(data, np.uint8)
-    if size < 2:
-        return crc if size == 0 else int(table[-1, padded[-1] ^ (crc & 0xFF)]) ^ crc >> 8
-    padded[len(padded) - size] ^= crc & 0xFF
-    padded[len(padded) - size + 1] ^= crc >> 8
-    rows = np.arange(_CRC_BLOCK_BYTES) * 256 + padded.reshape(-1, _CRC_BLOCK_BYTES)
-    total = 0
-    for block_sum in np.bitwise_xor.reduce(table.ravel().take(rows), axis=1).tolist():
-        total = int(table[0, total & 0xFF]) ^ int(table[1, total >> 8]) ^ block_sum
-    return total
-
-
-@functools.cache
-def _crc_table() -> NDArray[np.uint16]:
-    """Return uint16, shape (block bytes, 256): the checksum of one byte followed by zeros up to the block's end."""
-    single = np.arange(256, dtype=np.uint16)
-    for _ in range(8):
-        single = np.where(single & 1, single >> 1 ^ np.uint16(0xA001), single >> 1)
-    table = np.empty((_CRC_BLOCK_BYTES, 256), np.uint16)
-    table[-1] = single
-    for row in range(_CRC_BLOCK_BYTES - 2, -1, -1):
-        table[row] = table[row + 1] >> 8 ^ single[table[row + 1] & 0xFF]
-    return table
 
 
 def _open_lame(channels: int, bitrate_kbps: int, quality: int, sample_rate_hz: int) -> lameenc.Encoder:

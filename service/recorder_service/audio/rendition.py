@@ -7,7 +7,7 @@ a thread of the service, or in a process of its own.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import RECORDING_RATE_HZ, Pcm
@@ -58,9 +58,8 @@ class Plan:
     beeps: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a rendition has come.
+class Progress(NamedTuple):
+    """How far a rendition has come; a tuple, because one is sent for every second of every call.
 
     Attributes:
         end_frame: Recording frame up to which everything was given; where it ended, once it `ended`.

@@ -1,13 +1,13 @@
 """What a recording's timeline asks of whoever renders it, in the order in which it came up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recorder_service.audio.formats import LegFormat, Payload
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.timeline import Block
 from recorder_service.audio.tracks import PlacedChunk
-from recorder_service.audio.voices import runs
+from recorder_service.audio.voices import fill, payload_of, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,13 @@ def detached(step: Step, formats: Mapping[str, LegFormat]) -> Step:
         return TakeOut(step.leg_id, step.frame, bytes(step.payload))
     if not isinstance(step, Block):
         return step
-    chunks = {
-        leg_id: tuple(
-            PlacedChunk(offset, b"".join(payloads)) for offset, payloads in runs(leg, formats[leg_id].bytes_per_frame)
-        )
-        for leg_id, leg in step.chunks.items()
-    }
+    chunks = {leg_id: _joined(leg, formats[leg_id], step.frames) for leg_id, leg in step.chunks.items()}
     return Block(step.start_frame, step.frames, chunks)
+
+
+def _joined(chunks: Sequence[PlacedChunk], leg_format: LegFormat, frames: int) -> tuple[PlacedChunk, ...]:
+    """Join the chunks of a block that is so many recording frames long."""
+    if fill(chunks, leg_format, leg_format.leg_frame_ceil(frames)):
+        return (PlacedChunk(0, b"".join(map(payload_of, chunks))),)
+    size = leg_format.bytes_per_frame
+    return tuple(PlacedChunk(offset, b"".join(payloads)) for offset, payloads in runs(chunks, size))

@@ -7,8 +7,8 @@ else, so that replaying the calls gives the same recording bit for bit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from recorder_service.audio.formats import ALIGNED_FRAMES, RECORDING_RATE_HZ, LegFormat, Payload
 from recorder_service.audio.tracks import LegStatistics, PlacedChunk, Placement, Track
@@ -22,9 +22,10 @@ MAX_GAP_FRAMES = 3600 * RECORDING_RATE_HZ
 _NO_CHUNKS: Mapping[str, tuple[PlacedChunk, ...]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A closed stretch of the recording; the blocks of a timeline follow each other without hole or overlap.
+
+    A tuple, because one is sent for every second of every call.
 
     Attributes:
         start_frame: First recording frame.
@@ -76,6 +77,11 @@ class Timeline:
         self._closed_blocks = 0
         self._blocks: list[Block] = []
         self._end_frame: int | None = None
+
+    @property
+    def tracks(self) -> Mapping[str, Track]:
+        """The legs' audio by leg, those to come included: to be read, and given to `put`."""
+        return self._tracks
 
     @property
     def furthest_audio_frame(self) -> int:
@@ -173,6 +179,10 @@ class Timeline:
         track = self._tracks.get(leg_id) or self._track(leg_id)
         if start_frame != track.end_frame:
             self._refuse_out_of_range(track, start_frame, now_frame)
+        return self.put(track, start_frame, payload)
+
+    def put(self, track: Track, start_frame: int, payload: Payload) -> Placement:
+        """Keep a payload whose place was checked, see `place`: all that is done for most messages."""
         placement = track.place(start_frame, payload)
         end_frame = track.end_frame * RECORDING_RATE_HZ // track.sample_rate_hz
         self._furthest_audio_frame = max(self._furthest_audio_frame, end_frame)
@@ -180,11 +190,6 @@ class Timeline:
             self._close_complete_blocks()
             self._arm(track)
         return placement
-
-    def follows(self, leg_id: str, start_frame: int, size_bytes: int) -> bool:
-        """Say whether a chunk is whole and begins where its leg's audio ends, so that `check` has nothing to refuse."""
-        track = self._tracks.get(leg_id)
-        return track is not None and start_frame == track.end_frame and not size_bytes % track.frame_size
 
     def check(self, leg_id: str, start_frame: int, size_bytes: int, now_frame: int = 0) -> None:
         """Refuse what `place` would refuse, without placing anything.

@@ -11,7 +11,7 @@ from recorder_service.audio.resampling import LegResampler
 from recorder_service.audio.slips import REACH_FRAMES, Slip, smooth
 from recorder_service.audio.tracks import PlacedChunk
 
-_payload_of = itemgetter(1)
+payload_of = itemgetter(1)
 
 
 class PieceQueue:
@@ -131,14 +131,18 @@ def assemble(chunks: Sequence[PlacedChunk], leg_format: LegFormat, frames: int) 
         pcm: int16, shape (frames,), the leg's rate; read-only where it shares the payload's memory.
     """
     # One decoding a run of chunks, not one a chunk: a call costs more than the 20 ms it decodes.
-    if sum(map(len, map(_payload_of, chunks))) == frames * leg_format.bytes_per_frame:
-        # Chunks do not overlap: when they are as long as the block, they fill it.
-        return leg_format.decode(b"".join(map(_payload_of, chunks)))
+    if fill(chunks, leg_format, frames):
+        return leg_format.decode(b"".join(map(payload_of, chunks)))
     pcm = np.zeros(frames, dtype=np.int16)
     for offset, payloads in runs(chunks, leg_format.bytes_per_frame):
         run = leg_format.decode(b"".join(payloads))
         pcm[offset : offset + len(run)] = run
     return pcm
+
+
+def fill(chunks: Sequence[PlacedChunk], leg_format: LegFormat, frames: int) -> bool:
+    """Say whether chunks fill a block of so many leg frames: they do when they are as long, as none overlap."""
+    return sum(map(len, map(payload_of, chunks))) == frames * leg_format.bytes_per_frame
 
 
 def runs(chunks: Sequence[PlacedChunk], bytes_per_frame: int) -> list[tuple[int, list[Payload]]]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from recorder_service.api.rounds import Rounds
 from recorder_service.audio.rendition import Rendition
 from recorder_service.bootstrap.ground import Ground
 from recorder_service.catalog.nodes import check_claim
@@ -55,6 +56,7 @@ class Desk:
 
     Attributes:
         recordings: The catalog's, as the owner of what this node records may write them.
+        rounds: Where its streams wait for each other.
         processes: Where audio is rendered; None if that is done here.
     """
 
@@ -65,6 +67,7 @@ class Desk:
     brake: Brake
     workers: Workers = field(repr=False)
     admission: Admission = field(repr=False)
+    rounds: Rounds
     processes: RenderProcesses | None = field(repr=False)
 
 
@@ -73,11 +76,13 @@ class Live:
     """What is going on at a node that records.
 
     Attributes:
+        rounds: Where its streams wait for each other.
         shared: Stands before the conferences where other nodes may have their names; None where there are none.
     """
 
     recordings: LiveRecordings
     conferences: Conferences
+    rounds: Rounds
     shared: SharedConferences | None = None
 
     @property
@@ -132,7 +137,14 @@ async def open_desk(
     told = ground.metrics.journal
     told.recovered(journal.recovered)
     loop = asyncio.get_running_loop()
-    journal.start(loop, on_state=callbacks.on_journal_state, on_commit=told.committed, on_sync=told.synced)
+    rounds = Rounds(settings.round_interval_s)
+    journal.start(
+        loop,
+        on_state=callbacks.on_journal_state,
+        on_commit=told.committed,
+        on_sync=told.synced,
+        arrival_s=rounds.arrival_s,
+    )
     stack.push_async_callback(journal.close)
     place = await asyncio.to_thread(place_of, directory / _LOCK_FILE)
     node_id = await asyncio.to_thread(_node_id, ground.node_dir / NODE_ID_FILE)
@@ -151,7 +163,7 @@ async def open_desk(
     owned = ground.catalog.recordings.guarded(partial(_guard, lease))
     brake, workers = Brake(), _workers(settings, ground, stack)
     admission = Admission(settings.max_live_recordings, partial(_no_room, disk, journal, lease, brake, workers))
-    return Desk(journal, lease, disk, owned, brake, workers, admission, processes)
+    return Desk(journal, lease, disk, owned, brake, workers, admission, rounds, processes)
 
 
 def _workers(settings: Settings, ground: Ground, stack: AsyncExitStack) -> Workers:
@@ -211,7 +223,7 @@ def live_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveReco
     conferences = _conferences(settings, ground, desk, recordings)
     if not is_shared(settings):
         # Nobody else can have a name: the catalog is not asked.
-        return Live(recordings, conferences)
+        return Live(recordings, conferences, desk.rounds)
     shared = SharedConferences(
         conferences,
         ground.catalog.conferences.guarded(partial(_guard, desk.lease)),
@@ -220,7 +232,7 @@ def live_of(settings: Settings, ground: Ground, desk: Desk, recordings: LiveReco
         background=ground.background,
         keep_s=settings.resume_window_s,
     )
-    return Live(recordings, conferences, shared)
+    return Live(recordings, conferences, desk.rounds, shared)
 
 
 def _no_room(disk: DiskWatch, journal: Journal, lease: Lease, brake: Brake, workers: Workers) -> RecorderError | None:

@@ -106,7 +106,9 @@ def _servicers(settings: Settings, service: Service) -> Servicers:
     )
     recorder = None
     if live is not None:
-        recorder = RecorderServicer(live.recordings, live.entrance, catalog.applications, settings, urls)
+        recorder = RecorderServicer(
+            live.recordings, live.entrance, catalog.applications, settings, urls, rounds=live.rounds
+        )
     if settings.role is Role.INGEST:
         return Servicers(recordings, recorder)
     return Servicers(

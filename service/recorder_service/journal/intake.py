@@ -1,7 +1,7 @@
 """The event loop's side of the queue: it numbers entries and hands them to the writer's thread."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -31,11 +31,13 @@ class Intake:
 
     Attributes:
         closing: Nothing more is taken.
+        arrival_s: Says when what is appended now had arrived, monotonic, s.
         oldest: LSN and time (monotonic, s) of an entry that is on its way: the first since the last was told durable.
     """
 
     def __init__(self, writer: Writer, settings: JournalSettings, recovered: Recovery) -> None:
         self.closing = False
+        self.arrival_s: Callable[[], float] = time.monotonic
         self.oldest: tuple[int, float] | None = None
         self._writer = writer
         self._queue = writer.queue
@@ -107,7 +109,7 @@ class Intake:
         lsn = self._next_lsn
         self._next_lsn = lsn + 1
         if self.oldest is None:
-            self.oldest = (lsn, time.monotonic())
+            self.oldest = (lsn, self.arrival_s())
         self._appended_bytes += len(data) + ENTRY_BYTES
         self._queue.append((raw, index, kind, data))
         if writer.idle:

@@ -69,6 +69,7 @@ class Journal:
         on_state: Callable[[JournalState], None] | None = None,
         on_commit: Callable[[float], None] | None = None,
         on_sync: Callable[[float], None] | None = None,
+        arrival_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to take entries.
 
@@ -79,7 +80,9 @@ class Journal:
             on_commit: Given how long an entry took from `append` until the loop knew it durable, s: once a group,
                 for the entry that waited longest.
             on_sync: Given how long writing and syncing a group took, s; called on the writer's thread.
+            arrival_s: Says when what is appended now had arrived (monotonic, s): `on_commit` counts from there.
         """
+        self._intake.arrival_s = arrival_s
         self._loop = loop
         self._on_durable = on_durable
         self._on_state = on_state

@@ -5,8 +5,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.rendition import Plan, Progress
@@ -15,9 +14,8 @@ from recorder_service.audio.steps import Step
 _LENGTH = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Something to be done for one rendition.
+class Work(NamedTuple):
+    """Something to be done for one rendition; a tuple, because it is sent for every second of every call.
 
     Attributes:
         number: The rendition's.
@@ -32,8 +30,7 @@ class Work:
     end_frame: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Work for some renditions, in order: a message costs more than a second of audio in it.
 
     Attributes:
@@ -45,9 +42,8 @@ class Request:
     forget: Sequence[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a work, or a part of it.
+class Answer(NamedTuple):
+    """What came of a work, or a part of it; a tuple, as `Work` is.
 
     Attributes:
         pieces: The next bytes of the file.
@@ -57,7 +53,7 @@ class Answer:
     """
 
     pieces: Sequence[bytes] = ()
-    progress: Progress | None = field(default_factory=Progress)
+    progress: Progress | None = Progress()
     finished: Finished | None = None
     failure: str = ""
 

@@ -9,6 +9,7 @@ from recorder_service.sessions.notices import Ack, Outlet
 
 _RETRY_S = 0.05
 _AFTER_START = 2
+_GRID_STEPS = 10
 
 
 class Acknowledgements:
@@ -123,7 +124,10 @@ class Acknowledgements:
             self._outlet.send(Ack(durable))
 
     def _arm(self, wait_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._due)
+        loop = asyncio.get_running_loop()
+        # On a grid, so that those of many calls are told in one turn, and at most a tenth early.
+        step_s = wait_s / _GRID_STEPS
+        self._timer = loop.call_at((loop.time() + wait_s) // step_s * step_s, self._due)
 
     def _due(self) -> None:
         self._timer = None

@@ -15,7 +15,7 @@ from recorder_service.audio.rendition import Host, Progress, Rendering, Take
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step, TakeOut
 from recorder_service.audio.timeline import Block, Timeline
-from recorder_service.audio.tracks import LegStatistics
+from recorder_service.audio.tracks import LegStatistics, Track
 
 
 class SpooledFile(Protocol):
@@ -65,7 +65,8 @@ class AudioPath:
 
     Attributes:
         spool: The file under construction.
-        follows: Says whether a chunk begins where its leg's audio ends, see `Timeline.follows`.
+        tracks: The audio of each leg that no block holds yet, by leg.
+        put: Keeps a payload of a track that was checked, see `Timeline.put`; `collect` has to follow.
         check: Refuses a chunk that `place` would refuse, before anything is written down, see `Timeline.check`.
     """
 
@@ -95,7 +96,8 @@ class AudioPath:
         self._on_encoded = on_encoded
         self._steps: list[Step] = []
         # The timeline's own, without a call in between: they are asked for every chunk.
-        self.follows = timeline.follows
+        self.tracks: Mapping[str, Track] = timeline.tracks
+        self.put = timeline.put
         self.check = timeline.check
         for leg in legs:
             self._legs[leg.leg_id] = leg
@@ -157,24 +159,24 @@ class AudioPath:
         """Keep a chunk that was checked."""
         # Range was checked against the clock, which a replay does not have: it must not be judged twice.
         self._timeline.place(leg_id, start_frame, payload, _ALWAYS_FRAME)
-        self._collect()
+        self.collect()
 
     def add_leg(self, leg: PathLeg, joined_frame: int) -> None:
         """Let a leg in, at a recording frame."""
         self._legs[leg.leg_id] = leg
         self._steps.append(leg)
         self._timeline.add_leg(leg.leg_id, leg.format, joined_frame=joined_frame)
-        self._collect()
+        self.collect()
 
     def end_leg(self, leg_id: str, left_frame: int) -> None:
         """Wait for a leg no more; nothing is missing of it from a recording frame on."""
         self._timeline.end_leg(leg_id, left_frame)
-        self._collect()
+        self.collect()
 
     def hold_leg(self, leg_id: str, *, held: bool) -> None:
         """Wait for a leg however late it is, or no longer than for others."""
         self._timeline.hold_leg(leg_id, held=held)
-        self._collect()
+        self.collect()
 
     def leg_end(self, leg_id: str) -> int:
         """Say where a leg's audio ends, in its own rate; 0 where there is none."""
@@ -191,7 +193,7 @@ class AudioPath:
     def advance(self, frame: int) -> None:
         """Note that media time reached a recording frame and will not wait for audio before it."""
         self._timeline.advance(frame)
-        self._collect()
+        self.collect()
 
     def begin_cut(self, frame: int) -> None:
         """Leave out everything from a recording frame on."""
@@ -259,7 +261,7 @@ class AudioPath:
     def release(self) -> None:
         """Give up encoder, resamplers and buffers: nothing but `legs` may be used any more."""
         self._rendering.release()
-        del self._rendering, self._timeline, self.follows, self.check
+        del self._rendering, self._timeline, self.tracks, self.put, self.check
 
     def discard(self) -> None:
         """Give up a recording that does not begin, and its file."""
@@ -270,7 +272,8 @@ class AudioPath:
         spent_s, self._progress = progress.encoder_s - self._progress.encoder_s, progress
         self._on_encoded(spent_s)
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Take up the blocks that closed."""
         if self._timeline.closed_blocks:
             self._steps += self._timeline.take_blocks()
 

@@ -56,9 +56,9 @@ class Intake:
         if not 0 < len(chunks) <= MAX_CHUNKS:
             message = f"audio holds {len(chunks)} chunks; send 1 to {MAX_CHUNKS} in a message"
             raise BadInput(Reason.INVALID_MESSAGE, message, field="audio.chunks", value=len(chunks))
-        legs, path = self._roster.legs(feed), self._path
+        legs, tracks = self._roster.legs(feed), self._path.tracks
         kept: list[Chunk] = []
-        cut = bool(self._pauses)
+        cut = self._pauses.any
         try:
             # One pass, each field read once: this is done for every message.
             for chunk in chunks:
@@ -66,9 +66,15 @@ class Intake:
                 start_frame, payload = chunk.start_frame, chunk.payload
                 size_bytes = len(payload)
                 # Nearly always a chunk follows the one before; then there is nothing to judge.
-                if size_bytes > MAX_CHUNK_BYTES or leg.moved or not path.follows(leg.track, start_frame, size_bytes):
+                track = tracks[leg.track]
+                if (
+                    start_frame != track.end_frame
+                    or leg.moved
+                    or size_bytes > MAX_CHUNK_BYTES
+                    or size_bytes % track.frame_size
+                ):
                     self._check(leg, start_frame, _size_bytes(payload), self._clock.now_frame())
-                cut = cut or bool(leg.mutes)
+                cut = cut or leg.mutes.any
                 kept.append(Chunk(leg.index, start_frame, payload))
         except BadInput as error:
             error.details["field"] = f"audio.chunks.{error.details['field']}"

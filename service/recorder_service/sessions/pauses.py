@@ -11,15 +11,15 @@ class Pauses:
 
     While paused everything that arrives is dropped, whatever its position: a late chunk may hold what must not be kept.
     After a pause, what is stamped within it and comes late is dropped too.
+
+    Attributes:
+        any: Whether there is or was any. Read for every message, hence no property.
     """
 
     def __init__(self) -> None:
         """Start without pauses."""
+        self.any = False
         self._intervals: list[PauseInterval] = []
-
-    def __bool__(self) -> bool:
-        """Say whether there is or was any pause."""
-        return bool(self._intervals)
 
     @property
     def active(self) -> bool:
@@ -36,6 +36,7 @@ class Pauses:
         after_last = self._intervals[-1].end_frame if self._intervals else None
         interval = PauseInterval(max(start_frame, after_last or 0), None, mode)
         self._intervals.append(interval)
+        self.any = True
         return interval
 
     def end(self, end_frame: int) -> PauseInterval:

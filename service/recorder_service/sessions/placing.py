@@ -23,16 +23,19 @@ class Placing:
     def place(self, chunks: Sequence[Chunk]) -> None:
         """Place the chunks of one message, which were checked."""
         path, stays = self._path, self._roster.stays
+        tracks, put = path.tracks, path.put
         for chunk in chunks:
-            leg = stays.get(chunk.leg)
+            index, start_frame, payload = chunk
+            leg = stays.get(index)
             # Damage may have taken the entry that says whose audio this is.
             if leg is not None:
                 if self._lost.open:
-                    self._lost.heard(leg.track, leg.recording_frame(chunk.start_frame))
+                    self._lost.heard(leg.track, leg.recording_frame(start_frame))
                 if leg.moved:
                     self._move(leg, chunk)
                 else:
-                    path.place(leg.track, chunk.start_frame, chunk.payload)
+                    put(tracks[leg.track], start_frame, payload)
+        path.collect()
         self._clock.saw(path.furthest_frame)
 
     def _move(self, leg: Leg, chunk: Chunk) -> None:

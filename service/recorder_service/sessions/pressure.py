@@ -20,7 +20,7 @@ class Pressure:
         """Watch these parts."""
         self._queue = queue
         self._journal = journal
-        self._story = story
+        self._facts = story.facts
 
     @property
     def high(self) -> bool:
@@ -28,7 +28,7 @@ class Pressure:
         return (
             self._queue.congested
             or self._journal.queued_bytes > _MAX_QUEUED_BYTES
-            or self._story.untold > _MAX_UNTOLD_KEYS
+            or self._facts.untold > _MAX_UNTOLD_KEYS
         )
 
     async def room(self, feed: Feed, frame: int) -> None:
@@ -43,5 +43,5 @@ class Pressure:
         await self._queue.room()
         if self._journal.queued_bytes > _MAX_QUEUED_BYTES:
             await self._journal.wait_durable(feed.acks.last_lsn, _DURABLE_TIMEOUT_S)
-        if self._story.untold > _MAX_UNTOLD_KEYS:
-            await self._story.facts.settled()
+        if self._facts.untold > _MAX_UNTOLD_KEYS:
+            await self._facts.settled()

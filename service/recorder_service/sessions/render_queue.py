@@ -85,7 +85,9 @@ class RenderQueue:
     def push(self) -> None:
         """Give what waits to a worker, unless one is at it."""
         if self._running is None and self._path.waiting_steps and self._error is None:
-            self._running = self._workers.run(self._path, backlog=self._is_backlog())
+            # Where silence ends the recording, somebody waits for what comes of this step.
+            urgent = self._path.deadline_frame is not None
+            self._running = self._workers.run(self._path, backlog=self._is_backlog(), urgent=urgent)
             self._running.add_done_callback(self._ran)
 
     async def complete(self, end_frame: int) -> Finished:
@@ -95,6 +97,7 @@ class RenderQueue:
             Overloaded: DISK_FULL, the spool could not be written, now or before.
         """
         while self._running is not None:
+            self._workers.hurry(self._path)
             await asyncio.wait((self._running,))
         self._path.finish(end_frame)
         try:

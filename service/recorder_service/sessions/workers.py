@@ -1,9 +1,11 @@
 """Where audio is rendered: what keeps to real time never waits behind what does not."""
 
 import asyncio
+import itertools
+import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +19,8 @@ _STEPS_A_TURN = 4
 # Recordings that a thread takes to one render process at once: enough that the way there no longer counts, few enough
 # that an end does not wait long for them.
 _TOGETHER = 16
+# How long a second of audio waits for that of other recordings: each trip to a render process costs the same.
+_GATHER_S = 0.1
 # Rendering that is so late has as many recordings as it can serve.
 _TOO_LATE_S = 5.0
 _RETRY_AFTER_S = 5.0
@@ -35,6 +39,60 @@ class _Waiting(NamedTuple):
     path: AudioPath
     turn: asyncio.Future[None]
     since_s: float
+
+
+class _Line:
+    """Paths that wait for the same host.
+
+    Attributes:
+        count: How many there are.
+        due_s: When those that may wait for others have waited long enough, monotonic, s.
+    """
+
+    __slots__ = ("_patient", "_urgent", "due_s")
+
+    def __init__(self) -> None:
+        self._urgent: deque[_Waiting] = deque()
+        self._patient: deque[_Waiting] = deque()
+        self.due_s = math.inf
+
+    def __iter__(self) -> Iterator[_Waiting]:
+        return itertools.chain(self._urgent, self._patient)
+
+    @property
+    def count(self) -> int:
+        return len(self._urgent) + len(self._patient)
+
+    @property
+    def oldest_s(self) -> float:
+        """Since when the first of them waits."""
+        return min(part[0].since_s for part in (self._urgent, self._patient) if part)
+
+    def join(self, waiting: _Waiting, *, urgent: bool) -> None:
+        if urgent:
+            self._urgent.append(waiting)
+        else:
+            self._patient.append(waiting)
+            self.due_s = min(self.due_s, waiting.since_s + _GATHER_S)
+
+    def hurry(self, path: AudioPath) -> None:
+        """Let a path wait for others no longer."""
+        for waiting in self._patient:
+            if waiting.path is path:
+                self._patient.remove(waiting)
+                self._urgent.append(waiting)
+                return
+
+    def is_due(self, now_s: float) -> bool:
+        return bool(self._urgent) or self.due_s <= now_s or len(self._patient) >= _TOGETHER
+
+    def take(self) -> list[_Waiting]:
+        """Take those that go together; whoever is urgent waits for none of the others."""
+        part = self._urgent or self._patient
+        together = [part.popleft() for _ in range(min(_TOGETHER, len(part)))]
+        if not self._patient:
+            self.due_s = math.inf
+        return together
 
 
 class Workers:
@@ -60,7 +118,8 @@ class Workers:
         self._patient_running = 0
         self._went_ahead = 0
         # By the host they wait for, or by the path itself; those in `_busy` have a thread there.
-        self._waiting: dict[Host | AudioPath, deque[_Waiting]] = {}
+        self._waiting: dict[Host | AudioPath, _Line] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting_count = 0
         self._busy: set[Host | AudioPath] = set()
         self._backlogs: deque[_Waiting] = deque()
@@ -76,7 +135,7 @@ class Workers:
         """Say whether so many steps of one recording are too many. Asked for every message, hardly ever with many."""
         return waiting_steps > _LEAST_WAITING_STEPS and waiting_steps > self.most_waiting_steps
 
-    def run(self, path: AudioPath, *, backlog: bool = False) -> asyncio.Future[None]:
+    def run(self, path: AudioPath, *, backlog: bool = False, urgent: bool = True) -> asyncio.Future[None]:
         """Have the next steps of a path rendered: all of them, or the first of a backlog when it is its turn.
 
         Nobody else may take steps of the path before the future is done.
@@ -84,25 +143,34 @@ class Workers:
         Args:
             path: One with steps.
             backlog: Whether its sender is ahead of real time.
+            urgent: Whether it goes at once, and does not wait a moment for others.
 
         Raises:
             OSError: The spool cannot be written (by the future).
         """
-        waiting = _Waiting(path, asyncio.get_running_loop().create_future(), time.monotonic())
+        now_s = time.monotonic()
+        waiting = _Waiting(path, asyncio.get_running_loop().create_future(), now_s)
         if self._closed:
             waiting.turn.cancel()
         elif backlog:
             self._backlogs.append(waiting)
             self._give_turns()
         else:
-            self._waiting.setdefault(path.host or path, deque()).append(waiting)
+            line = self._waiting.setdefault(path.host or path, _Line())
+            line.join(waiting, urgent=urgent)
             self._waiting_count += 1
             self._begin()
         return waiting.turn
 
+    def hurry(self, path: AudioPath) -> None:
+        """Have steps that wait for others go at once: an end waits for them."""
+        if (line := self._waiting.get(path.host or path)) is not None:
+            line.hurry(path)
+            self._begin()
+
     def refusal(self) -> Overloaded | None:
         """Return why no recording may begin, or None."""
-        oldest_s = min((line[0].since_s for line in self._waiting.values()), default=None)
+        oldest_s = min((line.oldest_s for line in self._waiting.values()), default=None)
         late_s = 0.0 if oldest_s is None else time.monotonic() - oldest_s
         if late_s < _TOO_LATE_S:
             return None
@@ -128,25 +196,38 @@ class Workers:
         self._closed = True
         for waiting in (*self._backlogs, *(waiting for line in self._waiting.values() for waiting in line)):
             waiting.turn.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._backlogs.clear()
         self._waiting.clear()
         self._waiting_count = 0
 
     def _begin(self) -> None:
-        """Have threads do what keeps to real time, those of one host together."""
+        """Have threads do what keeps to real time and is due, those of one host together."""
+        now_s = time.monotonic()
         while self._prompt_running < self._threads:
-            host = next((host for host in self._waiting if host not in self._busy), None)
+            free = [host for host in self._waiting if host not in self._busy]
+            host = next((host for host in free if self._waiting[host].is_due(now_s)), None)
             if host is None:
+                self._look_again(min((self._waiting[host].due_s for host in free), default=math.inf))
                 return
             line = self._waiting[host]
-            together = [line.popleft() for _ in range(min(_TOGETHER, len(line)))]
+            together = line.take()
             self._waiting_count -= len(together)
-            if not line:
+            if not line.count:
                 del self._waiting[host]
             self._busy.add(host)
             self._prompt_running += 1
             running = self._run(self._prompt, together)
             running.add_done_callback(partial(self._went, host, len(together)))
+
+    def _look_again(self, due_s: float) -> None:
+        if due_s < math.inf and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(due_s - time.monotonic(), self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        self._begin()
 
     def _went(self, host: Host | AudioPath, count: int, _running: asyncio.Future[list[Exception | None]]) -> None:
         self._busy.discard(host)

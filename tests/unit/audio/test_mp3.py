@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import correlate, lfilter
 from tests.unit.audio.telephone_lines import Signal, at_level, needs_prompts, noise, talk, to_pcm
 
-from recorder_service.audio.mp3 import DEFAULT_MONO_BITRATE_KBPS, DEFAULT_SPLIT_BITRATE_KBPS, Mp3Encoder, crc16
+from recorder_service.audio.mp3 import DEFAULT_MONO_BITRATE_KBPS, DEFAULT_SPLIT_BITRATE_KBPS, Mp3Encoder
 from recorder_service.errors import BadInput, Reason
 
 Pcm = NDArray[np.int16]
@@ -143,14 +143,6 @@ def slow_crc(data: bytes, crc: int = 0) -> int:
         for _ in range(8):
             crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
     return crc
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=2_000), st.binary(max_size=600))
-def test_the_checksum_equals_the_bitwise_one(first: bytes, second: bytes) -> None:
-    """Also when continued; the standard check value is 0xBB3D."""
-    assert crc16(second, crc16(first)) == slow_crc(first + second)
-    assert crc16(b"123456789") == 0xBB3D
 
 
 @settings(max_examples=40, deadline=None)

@@ -50,6 +50,20 @@ def threads() -> Iterator[Threads]:
         threads.gate.set()
 
 
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many recordings went on each trip to a render process."""
+    trips: list[int] = []
+    take = RenderProcess.take
+
+    def watched(host: RenderProcess, takes: Any) -> Any:
+        trips.append(len(takes))
+        return take(host, takes)
+
+    monkeypatch.setattr(RenderProcess, "take", watched)
+    return trips
+
+
 def a_path(directory: Path, process: RenderProcess | None = None) -> AudioPath:
     render = Rendition if process is None else process.begin
     factory = PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=3600, render=render)
@@ -106,8 +120,7 @@ async def test_backlog_is_worked_off_in_turns(
         talk(path, BACKLOG_S)
         queue.push()
     threads.gate.set()
-    for queue in queues:
-        await queue.complete(BACKLOG_S * 16_000)
+    await asyncio.gather(*(queue.complete(BACKLOG_S * 16_000) for queue in queues))
     assert turns[:3] == [0, 1, 2]
     assert [path.ended_frame for path in paths] == [BACKLOG_S * 16_000] * 3
 
@@ -262,3 +275,42 @@ async def test_backlog_has_its_turn_though_there_is_always_something_in_real_tim
     async with asyncio.timeout(20):
         await asyncio.gather(*running)
     assert 16 <= ran.index(flood) < 40
+
+
+async def test_seconds_of_calls_in_real_time_wait_for_each_other_and_go_together(
+    tmp_path: Path, threads: Threads, trips: list[int]
+) -> None:
+    """One trip to the render process serves them all; none waits long."""
+    process = await RenderProcess.start()
+    try:
+        workers = Workers(threads.prompt, threads.patient, 1)
+        paths = [a_path(tmp_path, process) for _ in range(5)]
+        for path in paths:
+            talk(path, 2)
+        began_s = time.monotonic()
+        await asyncio.gather(*(workers.run(path, urgent=False) for path in paths))
+        assert trips == [5]
+        assert time.monotonic() - began_s < 5
+    finally:
+        await process.close()
+
+
+async def test_end_goes_ahead_of_seconds_that_wait_for_each_other(
+    tmp_path: Path, threads: Threads, trips: list[int]
+) -> None:
+    """It does not even take them along: it would be answered after them."""
+    process = await RenderProcess.start()
+    try:
+        workers = Workers(threads.prompt, threads.patient, 1)
+        others = [a_path(tmp_path, process) for _ in range(3)]
+        ending = a_path(tmp_path, process)
+        for path in (*others, ending):
+            talk(path, 2)
+        waiting = [workers.run(path, urgent=False) for path in (*others, ending)]
+        workers.hurry(ending)
+        await waiting[-1]
+        assert not any(turn.done() for turn in waiting[:-1])
+        await asyncio.gather(*waiting)
+        assert trips == [1, 3]
+    finally:
+        await process.close()
