@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +62,21 @@ def send(load: Load, port: int) -> Traffic:
 @contextmanager
 def receiver(*, tuned: bool) -> Iterator[tuple[int, int]]:
     """Run a server that only receives; gives its process id and port."""
-    command = [sys.executable, "-m", "tests.bench.bare_receiver", *(["--tuned"] if tuned else [])]
+    with _started("tests.bench.bare_receiver", *(["--tuned"] if tuned else [])) as (pid, line):
+        yield pid, int(line)
+
+
+@contextmanager
+def _started(module: str, *arguments: str) -> Iterator[tuple[int, str]]:
+    """Run a program; gives its process id and the line it says when it is ready."""
+    command = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the bare receiver ended with {process.wait(_STOP_TIMEOUT_S)}")
-        yield process.pid, int(line)
+            raise RuntimeError(f"{module} ended with {process.wait(_STOP_TIMEOUT_S)}")
+        yield process.pid, line
     finally:
         process.terminate()
         process.wait(_STOP_TIMEOUT_S)
@@ -83,37 +90,64 @@ def encode(*, split: bool, quality: int = 5) -> float:
     interleaved = [[np.ascontiguousarray(block.T, dtype="<i2") for block in call] for call in blocks]
     began_s = time.thread_time()
     for call in interleaved:
-        lame = _lame(2 if split else 1, _BITRATES_KBPS[split], quality)
+        encoder = lame(2 if split else 1, _BITRATES_KBPS[split], quality)
         for block in call:
-            lame.encode(block)
-        lame.flush()
+            encoder.encode(block)
+        encoder.flush()
     return (time.thread_time() - began_s) / (VARIANTS * _ENCODED_S) * 3600
 
 
-def _lame(channels: int, bitrate_kbps: int, quality: int) -> lameenc.Encoder:
-    lame = lameenc.Encoder()
-    lame.silence()
-    lame.set_channels(channels)
-    lame.set_bit_rate(bitrate_kbps)
-    lame.set_quality(quality)
-    lame.set_in_sample_rate(16_000)
-    lame.set_out_sample_rate(16_000)
-    return lame
+def lame(channels: int, bitrate_kbps: int, quality: int = 5) -> lameenc.Encoder:
+    """Return a bare encoder."""
+    encoder = lameenc.Encoder()
+    encoder.silence()
+    encoder.set_channels(channels)
+    encoder.set_bit_rate(bitrate_kbps)
+    encoder.set_quality(quality)
+    encoder.set_in_sample_rate(16_000)
+    encoder.set_out_sample_rate(16_000)
+    return encoder
 
 
 def sync(groups_per_s: float, bytes_per_s: float, directory: Path) -> float:
     """Return what writing so many bytes and as many fdatasync a second take, CPU seconds a second."""
-    group = os.urandom(max(1, round(bytes_per_s / groups_per_s)))
-    path = directory / "synced"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
+    with groups(groups_per_s, bytes_per_s, directory) as write:
         began_s, began_cpu_s = time.monotonic(), time.thread_time()
         for index in range(max(1, round(groups_per_s * _SYNCED_S))):
             time.sleep(max(0.0, began_s + index / groups_per_s - time.monotonic()))
-            os.write(descriptor, group)
-            os.fdatasync(descriptor)
+            write(index)
         # Pacing is part of it, as waking up is of any writer.
         return (time.thread_time() - began_cpu_s) / _SYNCED_S
+
+
+@contextmanager
+def groups(groups_per_s: float, bytes_per_s: float, directory: Path) -> Iterator[Callable[[int], None]]:
+    """Give what writes and syncs one group of such a size."""
+    group = os.urandom(max(1, round(bytes_per_s / groups_per_s)))
+    path = directory / "synced"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+    def write(_index: int) -> None:
+        os.write(descriptor, group)
+        os.fdatasync(descriptor)
+
+    try:
+        yield write
     finally:
         os.close(descriptor)
         path.unlink()
+
+
+def at_once(load: Load, groups_per_s: float, bytes_per_s: float) -> float:
+    """Return what receiving, encoding and syncing take while all three run, each in real time, by call-hour."""
+    figures = (load.calls, groups_per_s, bytes_per_s)
+    with (
+        _started("tests.bench.bare_work", *map(str, figures)) as (work, _),
+        receiver(tuned=True) as (pid, port),
+        Watch(work) as working,
+        Watch(pid) as receiving,
+    ):
+        traffic = send(load, port)
+    window = Window.steady(traffic, load)
+    cpu_s = sum(watch.usage.cpu_s(window.start_ns, window.end_ns) for watch in (working, receiving))
+    return cpu_s / load.calls / window.seconds * 3600

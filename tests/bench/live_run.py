@@ -16,7 +16,7 @@ from tests.bench.load import Load, Window
 from tests.bench.traffic import Traffic
 from tests.harness.client import Client, Metadata
 from tests.harness.commits import Commits
-from tests.harness.processes import Watch, family
+from tests.harness.processes import Watch, family, processor_ticks
 from tests.harness.receiver import Received, Receiver
 from tests.harness.server import Server
 
@@ -24,6 +24,7 @@ Figures = dict[str, float]
 _WEBHOOK_TIMEOUT_S = 20.0
 _BEHIND_MS = 1000.0
 _RENDERING_BEHIND_MS = 5000.0
+_MOST_STEAL_PERCENT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,14 @@ def record(load: Load, *, webhooks: bool = False, cores: Sequence[int] = (), arg
         before = Commits.of(server.ports.metrics)
         target = f"127.0.0.1:{server.ports.grpc}"
         plan = generator.Plan.of(target, dict(asyncio.run(_metadata(server))), files, load)
+        ticks, stolen = processor_ticks()
         with Watch(server.pid) as watch:
             traffic = generator.run(plan)
+        all_ticks, all_stolen = processor_ticks()
         commits = Commits.of(server.ports.metrics).since(before)
         arrived = receiver.wait(load.calls, _WEBHOOK_TIMEOUT_S) if webhooks else []
-        figures = {"serving_s": round(serving_s, 2)}
+        steal_percent = 100 * (all_stolen - stolen) / max(1, all_ticks - ticks)
+        figures = {"serving_s": round(serving_s, 2), "steal_percent": round(steal_percent, 2)}
         return _judged(load, traffic, watch, commits, figures, _webhook_ms(files, traffic, arrived))
 
 
@@ -100,7 +104,11 @@ def _judged(
     groups_per_s = commits.total / run_s
     figures |= {"groups_per_s": round(groups_per_s, 1), "generator_cores": round(traffic.cpu_s / run_s, 3)}
     bytes_per_s = traffic.sent_bytes / (load.calls * load.call_s) * _live(load)
-    return Run(figures, _faults(load, traffic), window, bytes_per_s, groups_per_s)
+    faults = _faults(load, traffic)
+    if figures["steal_percent"] > _MOST_STEAL_PERCENT:
+        # Waiting for a processor that the host gave to others is in no figure of the service's.
+        faults = (*faults, f"the host took {figures['steal_percent']:g} % of the processors' time away")
+    return Run(figures, faults, window, bytes_per_s, groups_per_s)
 
 
 def _live(load: Load) -> float:
