@@ -4,6 +4,7 @@ It keeps nothing but the state of encoders and filters, and touches no file: wha
 that the journal does not give back.
 """
 
+import os
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from recorder_service.rendering.wire import Answer, Request, Wire, Work
 
 # How much of a file is sent at once: a long silence never lies in memory as a whole.
 _ANSWER_BYTES = 1 << 18
+_NICENESS = 10
 
 
 class Renditions:
@@ -74,6 +76,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # They mean the service, which closes the socket when it has finished what runs.
         signal.signal(number, signal.SIG_IGN)
+    # What is received and acknowledged goes first where processors are short.
+    os.nice(_NICENESS)
     wire = Wire(socket.socket(fileno=int(sys.argv[1])))
     try:
         Renditions(wire).run()
