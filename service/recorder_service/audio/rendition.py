@@ -92,8 +92,8 @@ class Rendering(Protocol):
     def take(self, steps: Sequence[Step], write: Write) -> Progress:
         """Do the next steps and write what they make ready. Blocks."""
 
-    def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
-        """Write everything up to the end and return what the file still lacks. Blocks."""
+    def finish(self, steps: Sequence[Step], end_frame: int, write: Write) -> tuple[Finished, Progress]:
+        """Do the last steps, write everything up to the end and return what the file still lacks. Blocks."""
 
     def release(self) -> None:
         """Give it up: nothing is asked of it any more."""
@@ -166,9 +166,9 @@ class Rendition:
             self._do(step, write)
         return self.progress
 
-    def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
-        """Write everything up to the end and return what the file still lacks."""
-        self.take((), write)
+    def finish(self, steps: Sequence[Step], end_frame: int, write: Write) -> tuple[Finished, Progress]:
+        """Do the last steps, write everything up to the end and return what the file still lacks."""
+        self.take(steps, write)
         self._encode(self._renderer.finish(end_frame), write)
         began_s = time.perf_counter()
         finished = self._encoder.finish()

@@ -55,7 +55,7 @@ class Renditions:
         if work.end_frame is None:
             progress = rendition.take(work.steps, self._write)
             return Answer(self._pieces, progress)
-        finished, progress = rendition.finish(work.end_frame, self._write)
+        finished, progress = rendition.finish(work.steps, work.end_frame, self._write)
         return Answer(self._pieces, progress, finished)
 
     def _write(self, data: bytes) -> None:

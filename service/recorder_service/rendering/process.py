@@ -85,15 +85,15 @@ class RenderProcess:
                 return [gone for _ in takes]
             return [self._outcome(take.write) for take in takes]
 
-    def finish(self, number: int, end_frame: int, write: Write) -> Answer:
-        """Have a rendition finished, and write what that makes ready. Blocks.
+    def finish(self, work: Work, write: Write) -> Answer:
+        """Have a rendition's last work done, and write what that makes ready. Blocks.
 
         Raises:
             Unavailable: INTERNAL, the process has ended.
             OSError: `write` raised it.
         """
         with self._line():
-            self._send([Work(number, end_frame=end_frame)])
+            self._send([work])
             return self._answered(write)
 
     def release(self, number: int) -> None:
@@ -224,16 +224,16 @@ class RemoteRendition:
             raise outcome
         return outcome
 
-    def work(self, steps: Sequence[Step]) -> Work:
-        """Return steps as they are sent."""
+    def work(self, steps: Sequence[Step], end_frame: int | None = None) -> Work:
+        """Return steps as they are sent, and where the file ends after them."""
         for step in steps:
             if isinstance(step, PathLeg):
                 self._formats[step.leg_id] = step.format
-        return Work(self._number, None, [detached(step, self._formats) for step in steps])
+        return Work(self._number, None, [detached(step, self._formats) for step in steps], end_frame)
 
-    def finish(self, end_frame: int, write: Write) -> tuple[Finished, Progress]:
-        """Write everything up to the end and return what the file still lacks. Raises as `take`."""
-        answer = self._process.finish(self._number, end_frame, write)
+    def finish(self, steps: Sequence[Step], end_frame: int, write: Write) -> tuple[Finished, Progress]:
+        """Do the last steps, write everything up to the end and return what the file lacks. Raises as `take`."""
+        answer = self._process.finish(self.work(steps, end_frame), write)
         if answer.finished is None or answer.progress is None:
             raise RuntimeError("the render process did not finish the file")
         return answer.finished, answer.progress

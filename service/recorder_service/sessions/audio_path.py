@@ -238,12 +238,12 @@ class AudioPath:
         self._came_to(self._rendering.take(steps, self.spool.append))
 
     def complete(self, end_frame: int) -> Finished:
-        """Render up to the end and return what the file still lacks.
+        """Render the steps that are left, up to the end, and return what the file still lacks.
 
         Raises:
             OSError: The spool cannot be written.
         """
-        finished, progress = self._rendering.finish(end_frame, self.spool.append)
+        finished, progress = self._rendering.finish(self.take_steps(), end_frame, self.spool.append)
         self._came_to(progress)
         return finished
 

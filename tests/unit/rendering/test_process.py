@@ -67,11 +67,12 @@ def steps(channels: int) -> list[Step]:
 
 
 def outcome(rendition: Rendition | RemoteRendition, todo: Sequence[Step]) -> tuple[bytes, Finished, list[Progress]]:
-    """Render in batches of three."""
+    """Render in batches of three, the last of them with the end."""
     data = bytearray()
     seen = [rendition.progress]
-    seen += [rendition.take(todo[at : at + 3], data.extend) for at in range(0, len(todo), 3)]
-    finished, last = rendition.finish(SECONDS * 16_000, data.extend)
+    *batches, rest = [todo[at : at + 3] for at in range(0, len(todo), 3)]
+    seen += [rendition.take(batch, data.extend) for batch in batches]
+    finished, last = rendition.finish(rest, SECONDS * 16_000, data.extend)
     rendition.release()
     return bytes(data), finished, [_without_clock(progress) for progress in (*seen, last)]
 
@@ -84,6 +85,13 @@ def _without_clock(progress: Progress) -> Progress:
         progress.silent_frame,
         progress.silence_deadline_frame,
     )
+
+
+async def test_render_process_gives_way_to_the_service(process: RenderProcess) -> None:
+    """Where processors are short, receiving and acknowledging go first."""
+    await asyncio.to_thread(process.begin, MP3)
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, process._process.pid) == min(19, ours + 10)
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -107,6 +107,22 @@ async def test_acknowledgement_comes_by_itself_within_the_interval() -> None:
     assert heard.acks == [20]
 
 
+async def test_acknowledgements_of_many_calls_fall_on_a_common_grid() -> None:
+    """So that one turn of the loop tells them all; none comes more than a tenth of the interval early."""
+    loop, interval_s = asyncio.get_running_loop(), 0.5
+    for _ in range(5):
+        acks, _journal = _pair()
+        acks.attach(Heard(), interval_s)
+        acks.accept(1)
+        assert acks._timer is not None
+        due_s = acks._timer.when()
+        steps = due_s / (interval_s / 10)
+        assert abs(steps - round(steps)) < 0.1
+        assert 0.85 * interval_s < due_s - loop.time() <= interval_s
+        acks.detach()
+        await asyncio.sleep(0.013)
+
+
 async def test_requests_that_become_durable_late_are_told_later() -> None:
     """The timer looks again until all is told, then rests."""
     acks, journal = _pair()

@@ -314,3 +314,20 @@ async def test_end_goes_ahead_of_seconds_that_wait_for_each_other(
         assert trips == [1, 3]
     finally:
         await process.close()
+
+
+async def test_end_takes_the_last_seconds_along(tmp_path: Path, threads: Threads, trips: list[int]) -> None:
+    """What a call in real time has left needs no trip of its own."""
+    process = await RenderProcess.start()
+    try:
+        workers = Workers(threads.prompt, threads.patient, 1)
+        path = a_path(tmp_path, process)
+        talk(path, 2)
+        path.finish(2 * 16_000)
+        finished = await workers.complete(path, 2 * 16_000)
+        assert trips == []
+        spooled = path.seal(finished)
+        assert spooled is not None
+        assert spooled.frames == 2 * 16_000
+    finally:
+        await process.close()
