@@ -36,11 +36,6 @@ class Story:
         self._id = recording.recording_id
 
     @property
-    def untold(self) -> int:
-        """How many key presses are on their way."""
-        return self._facts.untold
-
-    @property
     def facts(self) -> Facts:
         """The way to the catalog."""
         return self._facts
