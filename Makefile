@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Where an environment forbids to keep bytecode, each of the hundreds of servers that tests start compiles itself anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,6 +32,7 @@ $(RUNTIME): requirements/runtime.lock pyproject.toml clients/python/pyproject.to
 	@echo "installing what Recorder needs into $(VENV)" >&2
 	@$(PIP) --require-hashes -r requirements/runtime.lock >&2
 	@$(PIP) --no-deps --no-build-isolation -e clients/python -e . >&2
+	@$(BIN)/python -m compileall -q service clients/python
 	@touch $@
 
 $(DEV): requirements/dev.lock clients/bridges/pyproject.toml $(RUNTIME)
