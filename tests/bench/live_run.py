@@ -104,10 +104,7 @@ def _judged(
     groups_per_s = commits.total / run_s
     figures |= {"groups_per_s": round(groups_per_s, 1), "generator_cores": round(traffic.cpu_s / run_s, 3)}
     bytes_per_s = traffic.sent_bytes / (load.calls * load.call_s) * _live(load)
-    faults = _faults(load, traffic)
-    if figures["steal_percent"] > _MOST_STEAL_PERCENT:
-        # Waiting for a processor that the host gave to others is in no figure of the service's.
-        faults = (*faults, f"the host took {figures['steal_percent']:g} % of the processors' time away")
+    faults = _faults(load, traffic, figures["steal_percent"])
     return Run(figures, faults, window, bytes_per_s, groups_per_s)
 
 
@@ -182,8 +179,11 @@ def _quantiles(name: str, values_ms: Sequence[float]) -> Figures:
     return {f"{name}_p50_ms": round(cuts[49], 1), f"{name}_p99_ms": round(cuts[98], 1)}
 
 
-def _faults(load: Load, traffic: Traffic) -> tuple[str, ...]:
+def _faults(load: Load, traffic: Traffic, steal_percent: float) -> tuple[str, ...]:
     faults = []
+    if steal_percent > _MOST_STEAL_PERCENT:
+        # Waiting for a processor that the host gave to others is in no figure of the service's.
+        faults.append(f"the host took {steal_percent:g} % of the processors' time away")
     if not load.kept_pace(traffic):
         faults.append(f"the generator was late: p99 {traffic.late_ms.p99:g} ms")
     if load.real_time and traffic.ack_ms.p99 > load.form.ack_interval_ms + _BEHIND_MS:

@@ -162,9 +162,9 @@ def finish_on_half_close() -> None:
 
     read = CallStream._read
 
-    async def trusting(stream: Any, live: Any, requests: Any) -> None:
+    async def trusting(stream: Any, live: Any, requests: Any, inbox: Any) -> None:
         try:
-            await read(stream, live, requests)
+            await read(stream, live, requests, inbox)
         finally:
             live.end(StopReason.HANGUP)
 

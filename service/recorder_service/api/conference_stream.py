@@ -8,6 +8,7 @@ from recorder_service.api.conversions import FileUrls, recording_message
 from recorder_service.api.outlet import ConferenceOutlet, ConferenceResponse
 from recorder_service.api.recording_stream import RecordingStream, key_press, optional_frame
 from recorder_service.api.requests import join_leg_request, pause_mode
+from recorder_service.api.rounds import Rounds
 from recorder_service.errors import BadInput, Reason
 from recorder_service.sessions.conference_stream import ConferenceStream as Source
 
@@ -28,7 +29,8 @@ class ConferenceStream(RecordingStream[Request, ConferenceResponse, recorder_ser
 
     def __init__(self, doorkeeper: Doorkeeper, urls: FileUrls, context: Context, default_ack_interval_s: float) -> None:
         """Serve the stream of `context`."""
-        super().__init__(ConferenceOutlet(urls), context, default_ack_interval_s)
+        # When audio arrives says how the sender's clock goes: none of it waits.
+        super().__init__(ConferenceOutlet(urls), context, default_ack_interval_s, Rounds(0))
         self._doorkeeper = doorkeeper
         self._urls = urls
 

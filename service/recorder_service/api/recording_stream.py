@@ -1,7 +1,7 @@
 """What the streams of calls and of conferences have in common: opening, reading and writing at once, and their end."""
 
 import asyncio
-import time
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -10,9 +10,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from recorder.v1 import media_pb2
 from recorder_service.api.requests import timedelta_of
-from recorder_service.api.rounds import Rounds
+from recorder_service.api.rounds import Inbox, Rounds
 from recorder_service.domain.event import KeyPress
-from recorder_service.errors import BadInput, Conflict, Reason
+from recorder_service.errors import BadInput, Conflict, Reason, RecorderError
 from recorder_service.sessions.intake import AudioChunk
 from recorder_service.sessions.key_presses import DIGITS
 from recorder_service.sessions.notices import Outlet
@@ -73,18 +73,16 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
     last_payload: str
     """The response after which the stream ends."""
 
-    def __init__(
-        self, outlet: Writer[ResponseT], context: Any, default_ack_interval_s: float, rounds: Rounds | None = None
-    ) -> None:
+    def __init__(self, outlet: Writer[ResponseT], context: Any, default_ack_interval_s: float, rounds: Rounds) -> None:
         """Serve the stream of `context`.
 
         Args:
             outlet: The way back.
             context: Of the RPC.
             default_ack_interval_s: For streams that do not ask for another one.
-            rounds: Where audio waits for that of others; None where the moment of its arrival matters.
+            rounds: Where audio waits for that of others.
         """
-        self._rounds = rounds if rounds is not None and rounds.held else None
+        self._rounds = rounds
         self._outlet = outlet
         self._context = context
         self._default_ack_interval_s = default_ack_interval_s
@@ -133,11 +131,15 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
 
     async def _exchange(self, source: SourceT, requests: AsyncIterator[RequestT]) -> None:
         """Read and write at once. The reader's end without `close` ends the stream; so does the writer's end."""
-        reader = asyncio.create_task(self._read(source, requests))
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        inbox = self._inbox(source, failed)
+        reader = asyncio.create_task(self._read(source, requests, inbox))
         writer = asyncio.create_task(self._write())
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-            if reader.done():
+            await asyncio.wait((reader, writer, failed), return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                failed.result()
+            elif reader.done():
                 reader.result()
                 # The end was asked for: what is left to say takes as long as finishing takes.
                 await writer
@@ -145,31 +147,45 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
                 writer.result()
                 # Ending the RPC while the client is still writing would cost it what it has not read yet (grpc.aio).
                 await asyncio.wait((reader,), timeout=_LAST_WRITES_S)
+        except asyncio.CancelledError:
+            # The line was cut: what came over it before that is recorded.
+            with contextlib.suppress(RecorderError):
+                inbox.empty()
+            raise
         finally:
+            inbox.drop()
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
+            failed.cancel()
 
-    async def _read(self, source: SourceT, requests: AsyncIterator[RequestT]) -> None:
-        rounds, clock = self._rounds, time.monotonic
-        asked_s = clock()
+    def _inbox(self, source: SourceT, failed: asyncio.Future[None]) -> Inbox[RequestT]:
+        def take(request: RequestT) -> None:
+            source.receive_audio(request.sequence, request.audio.chunks)
+
+        def fail(error: Exception) -> None:
+            if not failed.done():
+                failed.set_exception(error)
+
+        return Inbox(self._rounds, take, fail)
+
+    async def _read(self, source: SourceT, requests: AsyncIterator[RequestT], inbox: Inbox[RequestT]) -> None:
         async for request in requests:
             kind = request.WhichOneof("payload")
             if kind == "audio":
-                # Where messages come more often than rounds, and where one is behind, it would only hold the stream up.
-                if rounds is not None and clock() - asked_s > rounds.spacing_s:
-                    await rounds.next()
                 # Nearly every message: not even a coroutine is made for it.
-                source.receive_audio(request.sequence, request.audio.chunks)
+                inbox.put(request)
             else:
+                inbox.empty()
                 await self.take(source, request)
                 if kind == "close":
                     return
-            # What is kept of it was taken out: waiting streams must not hold a message each.
+            # What is kept of it is taken out: waiting streams must not hold a message each.
             del request
             if source.congested():
+                inbox.empty()
                 await source.room()
-            asked_s = clock()
+        inbox.empty()
         if not source.over:
             # A lost client looks the same from here (grpc.aio); then nobody hears this.
             raise Conflict(

@@ -2,58 +2,114 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-# What is journaled so soon after a round began is what waited for it.
-_ROUND_LASTS_S = 0.005
-_SPACED = 1.5
+MessageT = TypeVar("MessageT")
+
+# The second message of a stream takes a third of the first one's time if it is dealt with right after it; a stream that
+# is behind does not wait for rounds.
+_MOST = 2
 
 
 class Rounds:
-    """Where streams wait for each other before their audio is dealt with.
+    """When what streams brought is dealt with: together, some milliseconds after the first of it came.
 
     A message alone finds the processor's caches full of what encoders left there: its way through the service then
     takes several times as long as right after another one. Belongs to the event loop; one a node.
-
-    Attributes:
-        spacing_s: Where messages come more often than this, each finds others there anyway.
     """
 
     def __init__(self, interval_s: float) -> None:
         """Hold rounds.
 
         Args:
-            interval_s: How long the first stream waits for others; 0 holds none.
+            interval_s: How long the first message waits for others; 0 holds none.
         """
         self._interval_s = interval_s
-        self.spacing_s = _SPACED * interval_s
-        self._waiting: list[asyncio.Future[None]] = []
-        self._first_s = 0.0
-        self._began_s = 0.0
+        self._next: list[Callable[[], None]] = []
+        self._since_s: float | None = None
 
     @property
     def held(self) -> bool:
         """Whether there are rounds at all."""
         return self._interval_s > 0
 
-    def next(self) -> asyncio.Future[None]:
-        """Return what is done when the next round begins; whoever waits may be cancelled."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            self._first_s = time.monotonic()
-            loop.call_later(self._interval_s, self._begin)
-        # One for each: a task that is cancelled cancels what it waits for.
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        return turn
+    def join(self, turn: Callable[[], None]) -> None:
+        """Have `turn`, which must not raise, called in the next round."""
+        if not self._next:
+            asyncio.get_running_loop().call_later(self._interval_s, self._begin)
+        self._next.append(turn)
+
+    def deal(self, take: Callable[[MessageT], None], messages: list[MessageT], since_s: float) -> None:
+        """Take messages of which the first has waited since a moment (monotonic, s)."""
+        self._since_s = since_s
+        try:
+            for message in messages:
+                take(message)
+        finally:
+            self._since_s = None
 
     def arrival_s(self) -> float:
-        """Say when what is dealt with now arrived at the latest, monotonic, s."""
-        now_s = time.monotonic()
-        return self._first_s if now_s - self._began_s < _ROUND_LASTS_S else now_s
+        """Say when the first of what is dealt with now arrived, monotonic, s."""
+        return time.monotonic() if self._since_s is None else self._since_s
 
     def _begin(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._began_s = time.monotonic()
-        for turn in waiting:
-            if not turn.done():
-                turn.set_result(None)
+        turns, self._next = self._next, []
+        for turn in turns:
+            turn()
+
+
+class Inbox(Generic[MessageT]):
+    """The messages of one stream that wait for a round, in order."""
+
+    def __init__(self, rounds: Rounds, take: Callable[[MessageT], None], failed: Callable[[Exception], object]) -> None:
+        """Start empty.
+
+        Args:
+            rounds: When they are dealt with; where none are held, at once.
+            take: Deals with one.
+            failed: Told what it raised in a round.
+        """
+        self._rounds = rounds
+        self._take = take
+        self._failed = failed
+        self._most = _MOST if rounds.held else 1
+        self._messages: list[MessageT] = []
+        self._since_s = 0.0
+        self._joined = False
+
+    def put(self, message: MessageT) -> None:
+        """Have a message dealt with soon; with another one that waits already, now.
+
+        Raises:
+            Exception: What one met that was dealt with now.
+        """
+        if not self._messages:
+            self._since_s = time.monotonic()
+        self._messages.append(message)
+        if len(self._messages) >= self._most:
+            self.empty()
+        elif not self._joined:
+            self._joined = True
+            self._rounds.join(self._round)
+
+    def empty(self) -> None:
+        """Deal with all that waits now.
+
+        Raises:
+            Exception: What one met; those after it are dropped.
+        """
+        if self._messages:
+            messages, self._messages = self._messages, []
+            self._rounds.deal(self._take, messages, self._since_s)
+
+    def drop(self) -> None:
+        """Deal with none of those that wait."""
+        self._messages.clear()
+
+    def _round(self) -> None:
+        self._joined = False
+        try:
+            self.empty()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stream is ended with it
+            self._failed(error)

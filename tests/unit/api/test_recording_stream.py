@@ -1,98 +1,150 @@
 """How the reader of a stream deals with messages: audio in rounds, everything else at once."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+
+import pytest
 
 from recorder.v1 import media_pb2, recorder_service_pb2
 from recorder_service.api.recording_stream import RecordingStream
 from recorder_service.api.rounds import Rounds
+from recorder_service.errors import BadInput, Conflict, Reason
 
 Request = recorder_service_pb2.RecordCallRequest
 INTERVAL_S = 0.1
-APART_S = 0.2
 
 
 class Taken:
-    """What a stream fed, and when."""
+    """What a stream fed: sequences of audio, and other payloads by name."""
 
     over = True
     next_sequence = 1
 
-    def __init__(self) -> None:
-        self.audio_s: list[float] = []
-        self.other_s: list[float] = []
+    def __init__(self, wrong: int = 0) -> None:
+        self.wrong = wrong
+        self.all: list[int | str] = []
 
-    def receive_audio(self, _sequence: int, _chunks: Sequence[Any]) -> None:
-        self.audio_s.append(time.monotonic())
+    def receive_audio(self, sequence: int, _chunks: Sequence[Any]) -> None:
+        if sequence == self.wrong:
+            raise BadInput(Reason.INVALID_FIELD, "wrong", field="audio", value=sequence)
+        self.all.append(sequence)
 
     def congested(self) -> bool:
         return False
 
+    def attach(self, _outlet: Any, _ack_interval_s: float) -> None:
+        pass
+
+    def detach(self, _outlet: Any) -> None:
+        pass
+
+
+class Silent:
+    """A way back, and a context, that never say anything."""
+
+    async def next(self) -> Any:
+        await asyncio.Event().wait()
+
+    async def write(self, _message: Any) -> None:
+        pass
+
 
 class Stream(RecordingStream[Any, Any, Any, Any]):
-    """One that opens nothing."""
+    """One that opens what it is given."""
 
     last_payload = "completed"
 
+    def __init__(self, rounds: Rounds, taken: Taken) -> None:
+        outlet: Any = Silent()
+        super().__init__(outlet, Silent(), 0.5, rounds)
+        self.taken = taken
+
     async def open(self, opening: Any, sequence: int) -> tuple[Any, tuple[str, ...]]:
-        raise NotImplementedError
+        return self.taken, ()
 
     def opened(self, source: Any, warnings: tuple[str, ...]) -> Any:
-        raise NotImplementedError
+        return None
 
     async def take(self, source: Any, request: Any) -> None:
-        source.other_s.append(time.monotonic())
+        source.all.append(request.WhichOneof("payload"))
 
 
-def a_stream(rounds: Rounds | None) -> Stream:
-    outlet: Any = None
-    return Stream(outlet, None, 0.5, rounds)
+def audio(sequence: int) -> Request:
+    chunks = [media_pb2.AudioChunk(leg_id="a", payload=b"\0\0")]
+    return Request(sequence=sequence, audio=media_pb2.Audio(chunks=chunks))
 
 
-def audio() -> Request:
-    return Request(sequence=2, audio=media_pb2.Audio(chunks=[media_pb2.AudioChunk(leg_id="a", payload=b"\0\0")]))
+async def messages(*what: Request | float) -> AsyncIterator[Request]:
+    """Open, yield messages, and wait between them for so many seconds."""
+    yield Request(sequence=1, open=recorder_service_pb2.OpenCall())
+    for one in what:
+        if isinstance(one, float):
+            await asyncio.sleep(one)
+        else:
+            yield one
 
 
-async def after(*waits: tuple[float, Request]) -> AsyncIterator[Request]:
-    """Yield messages, each so long after the one before."""
-    for wait_s, message in waits:
-        await asyncio.sleep(wait_s)
-        yield message
+async def test_audio_waits_for_its_round() -> None:
+    """It is taken without another message that would push it."""
+    taken = Taken()
+    running = asyncio.ensure_future(Stream(Rounds(INTERVAL_S), taken).run(messages(audio(2), 600.0)))
+    await asyncio.sleep(INTERVAL_S / 2)
+    assert taken.all == []
+    await asyncio.sleep(INTERVAL_S)
+    assert taken.all == [2]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
-async def test_audio_of_streams_that_bring_it_at_different_times_is_taken_together() -> None:
-    """The first waits for the others."""
-    rounds, streams = Rounds(INTERVAL_S), [Taken(), Taken()]
-    waits = (APART_S, APART_S + INTERVAL_S / 2)
-    await asyncio.gather(
-        *(a_stream(rounds)._read(taken, after((wait_s, audio()))) for taken, wait_s in zip(streams, waits, strict=True))
-    )
-    (first_s,), (second_s,) = (taken.audio_s for taken in streams)
-    assert abs(second_s - first_s) < INTERVAL_S / 4
-
-
-async def test_what_is_behind_or_comes_often_waits_for_nobody() -> None:
-    """A backlog would never be caught up with."""
-    taken, began_s = Taken(), time.monotonic()
-    messages = [(0.0, audio()) for _ in range(50)] + [(0.01, audio()) for _ in range(10)]
-    await a_stream(Rounds(INTERVAL_S))._read(taken, after(*messages))
-    assert len(taken.audio_s) == 60
-    assert time.monotonic() - began_s < 60 * INTERVAL_S / 2
-
-
-async def test_key_press_waits_for_no_round() -> None:
+async def test_key_press_waits_for_no_round_and_comes_after_the_audio_before_it() -> None:
     """Nor does anything else that is not audio."""
-    taken, began_s = Taken(), time.monotonic()
-    await a_stream(Rounds(10.0))._read(taken, after((APART_S, Request(sequence=2, dtmf=media_pb2.Dtmf(digit="5")))))
-    assert taken.other_s[0] - began_s < 5
+    taken = Taken()
+    key = Request(sequence=3, dtmf=media_pb2.Dtmf(digit="5"))
+    running = asyncio.ensure_future(Stream(Rounds(600.0), taken).run(messages(audio(2), key, 600.0)))
+    await asyncio.sleep(INTERVAL_S)
+    assert taken.all == [2, "dtmf"]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_audio_that_waits_when_the_line_is_cut_is_recorded() -> None:
+    """It had arrived."""
+    taken = Taken()
+    running = asyncio.ensure_future(Stream(Rounds(600.0), taken).run(messages(audio(2), 600.0)))
+    await asyncio.sleep(INTERVAL_S)
+    assert taken.all == []
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert taken.all == [2]
+
+
+async def test_audio_that_waits_when_the_requests_end_is_recorded() -> None:
+    """A lost client looks like that too; then the stream says that `close` is missing, and after what."""
+    taken = Taken()
+    taken.over = False
+    with pytest.raises(Conflict) as caught:
+        await Stream(Rounds(600.0), taken).run(messages(audio(2)))
+    assert caught.value.reason is Reason.CLOSE_EXPECTED
+    assert taken.all == [2]
+
+
+async def test_wrong_audio_ends_the_stream_in_its_round() -> None:
+    """Although nothing else comes that it could be told with."""
+    stream = Stream(Rounds(INTERVAL_S), Taken(wrong=2))
+    with pytest.raises(BadInput):
+        await asyncio.wait_for(stream.run(messages(audio(2), 600.0)), 5)
 
 
 async def test_without_rounds_audio_is_taken_as_it_comes() -> None:
     """Where the moment of its arrival says something."""
-    taken, began_s = Taken(), time.monotonic()
-    for rounds in (None, Rounds(0)):
-        await a_stream(rounds)._read(taken, after((APART_S, audio())))
-    assert len(taken.audio_s) == 2
-    assert time.monotonic() - began_s < 5
+    taken = Taken()
+    running = asyncio.ensure_future(Stream(Rounds(0), taken).run(messages(audio(2), audio(3), 600.0)))
+    await asyncio.sleep(INTERVAL_S)
+    assert taken.all == [2, 3]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
