@@ -8,6 +8,8 @@ from tests.harness import deployment
 
 # Read when grpc is imported. Its handlers of fork would run in each PostgreSQL that a test starts, before it is one.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+# Servers are started by the hundred: another process each would take a quarter of the time of that.
+os.environ.setdefault("RECORDER_TEST_RENDER_PROCESSES", "1")
 _ON_A_DEPLOYMENT = ("e2e", "robustness")
 _HERE = Path(__file__).parent
 

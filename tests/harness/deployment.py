@@ -26,7 +26,7 @@ _WHOSE_NODES_ARE_GIVEN = ("--workers", "--role")
 
 def settings(data_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a server on this data directory, to which a test adds what is given."""
-    return {**_catalog(data_dir), **({} if "RECORDER_FILES_DIR" in given else store(data_dir.parent))}
+    return {**_rendering(), **_catalog(data_dir), **({} if "RECORDER_FILES_DIR" in given else store(data_dir.parent))}
 
 
 def arguments(
@@ -91,6 +91,12 @@ _NEEDS_A_DIRECTORY = {
     "test_retention.py::test_expired_file_is_removed_and_told": _FILES,
     "test_retention.py::test_deleted_application_takes_its_files_along": _FILES,
 }
+
+
+def _rendering() -> dict[str, str]:
+    """Return how many render processes there are where somebody says so."""
+    count = os.environ.get("RECORDER_TEST_RENDER_PROCESSES")
+    return {} if count is None else {"RECORDER_RENDER_PROCESSES": count}
 
 
 def _catalog(data_dir: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`recorder serve`: run a node, or several behind one port."""
 
 import gc
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,8 @@ def serve(
     """
     from recorder_service.errors import RecorderError
 
+    # No matrices are multiplied here: NumPy, in the render processes too, need not start threads for that.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         # Importing makes no garbage. What it makes lives as long as the process: no collection need look at it again.
         gc.disable()
