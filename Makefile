@@ -59,7 +59,7 @@ serve: $(RUNTIME) ## Run a server on its default ports, with its data in ./data
 
 .PHONY: test
 test: system-packages lint typescript go ## Everything: linters, types, contract, tests
-	$(BIN)/pytest -q -n 2 --ignore=tests/robustness
+	$(BIN)/pytest -q -n 3 --ignore=tests/robustness
 	$(BIN)/pytest -q -m "not slow" tests/robustness
 
 .PHONY: e2e-cluster

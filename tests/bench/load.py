@@ -90,7 +90,7 @@ class Pace:
     @classmethod
     def full(cls) -> "Pace":
         """Return what `make bench` takes."""
-        return cls(2.0, 7.0)
+        return cls(2.0, 5.0)
 
     @classmethod
     def quick(cls) -> "Pace":
