@@ -131,15 +131,15 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
 
     async def _exchange(self, source: SourceT, requests: AsyncIterator[RequestT]) -> None:
         """Read and write at once. The reader's end without `close` ends the stream; so does the writer's end."""
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         inbox = self._inbox(source, failed)
         reader = asyncio.create_task(self._read(source, requests, inbox))
         writer = asyncio.create_task(self._write())
         try:
             await asyncio.wait((reader, writer, failed), return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
-                failed.result()
-            elif reader.done():
+                raise failed.result()
+            if reader.done():
                 reader.result()
                 # The end was asked for: what is left to say takes as long as finishing takes.
                 await writer
@@ -159,13 +159,13 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
             await asyncio.gather(reader, writer, return_exceptions=True)
             failed.cancel()
 
-    def _inbox(self, source: SourceT, failed: asyncio.Future[None]) -> Inbox[RequestT]:
+    def _inbox(self, source: SourceT, failed: asyncio.Future[Exception]) -> Inbox[RequestT]:
         def take(request: RequestT) -> None:
             source.receive_audio(request.sequence, request.audio.chunks)
 
         def fail(error: Exception) -> None:
             if not failed.done():
-                failed.set_exception(error)
+                failed.set_result(error)
 
         return Inbox(self._rounds, take, fail)
 
