@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,14 @@ def threads() -> Iterator[Threads]:
         threads = Threads(prompt, patient, threading.Event())
         yield threads
         threads.gate.set()
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[RenderProcess]:
+    """A render process."""
+    process = await RenderProcess.start()
+    yield process
+    await process.close()
 
 
 @pytest.fixture
@@ -174,7 +182,7 @@ async def test_nothing_begins_once_it_is_closed(tmp_path: Path, threads: Threads
 
 
 async def test_those_of_one_process_go_there_together(
-    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, threads: Threads, process: RenderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one message, and each file is what it is alone."""
     together: list[int] = []
@@ -186,7 +194,6 @@ async def test_those_of_one_process_go_there_together(
         send(wire, message)
 
     monkeypatch.setattr(Wire, "send", watched)
-    process = await RenderProcess.start()
     paths = [await asyncio.to_thread(a_path, tmp_path / str(index), process) for index in range(10)]
     alone = a_path(tmp_path)
     workers = Workers(threads.prompt, threads.patient, 1)
@@ -197,7 +204,6 @@ async def test_those_of_one_process_go_there_together(
     running = [workers.run(path) for path in (*paths, alone)]
     held.set()
     await asyncio.gather(*running)
-    await process.close()
     assert together == [1, 9]
     written = [path.spool.path.read_bytes() for path in (*paths, alone)]  # type: ignore[attr-defined] # real files
     assert len(set(written)) == 1
@@ -205,10 +211,9 @@ async def test_those_of_one_process_go_there_together(
 
 
 async def test_fault_of_one_is_not_that_of_those_it_went_with(
-    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, threads: Threads, process: RenderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that refuses one file's bytes; then a process that dies, which all are told."""
-    process = await RenderProcess.start()
     paths = [await asyncio.to_thread(a_path, tmp_path / str(index), process) for index in range(3)]
     workers = Workers(threads.prompt, threads.patient, 1)
 
@@ -223,7 +228,6 @@ async def test_fault_of_one_is_not_that_of_those_it_went_with(
     process._process.kill()
     await process.ended()
     assert await outcomes() == [Unavailable] * 3
-    await process.close()
 
 
 async def test_nobody_may_begin_while_rendering_is_seconds_late(tmp_path: Path, threads: Threads) -> None:
@@ -278,56 +282,46 @@ async def test_backlog_has_its_turn_though_there_is_always_something_in_real_tim
 
 
 async def test_seconds_of_calls_in_real_time_wait_for_each_other_and_go_together(
-    tmp_path: Path, threads: Threads, trips: list[int]
+    tmp_path: Path, threads: Threads, process: RenderProcess, trips: list[int]
 ) -> None:
     """One trip to the render process serves them all; none waits long."""
-    process = await RenderProcess.start()
-    try:
-        workers = Workers(threads.prompt, threads.patient, 1)
-        paths = [a_path(tmp_path, process) for _ in range(5)]
-        for path in paths:
-            talk(path, 2)
-        began_s = time.monotonic()
-        await asyncio.gather(*(workers.run(path, urgent=False) for path in paths))
-        assert trips == [5]
-        assert time.monotonic() - began_s < 5
-    finally:
-        await process.close()
+    workers = Workers(threads.prompt, threads.patient, 1)
+    paths = [a_path(tmp_path, process) for _ in range(5)]
+    for path in paths:
+        talk(path, 2)
+    began_s = time.monotonic()
+    await asyncio.gather(*(workers.run(path, urgent=False) for path in paths))
+    assert trips == [5]
+    assert time.monotonic() - began_s < 5
 
 
 async def test_end_goes_ahead_of_seconds_that_wait_for_each_other(
-    tmp_path: Path, threads: Threads, trips: list[int]
+    tmp_path: Path, threads: Threads, process: RenderProcess, trips: list[int]
 ) -> None:
     """It does not even take them along: it would be answered after them."""
-    process = await RenderProcess.start()
-    try:
-        workers = Workers(threads.prompt, threads.patient, 1)
-        others = [a_path(tmp_path, process) for _ in range(3)]
-        ending = a_path(tmp_path, process)
-        for path in (*others, ending):
-            talk(path, 2)
-        waiting = [workers.run(path, urgent=False) for path in (*others, ending)]
-        workers.hurry(ending)
-        await waiting[-1]
-        assert not any(turn.done() for turn in waiting[:-1])
-        await asyncio.gather(*waiting)
-        assert trips == [1, 3]
-    finally:
-        await process.close()
-
-
-async def test_end_takes_the_last_seconds_along(tmp_path: Path, threads: Threads, trips: list[int]) -> None:
-    """What a call in real time has left needs no trip of its own."""
-    process = await RenderProcess.start()
-    try:
-        workers = Workers(threads.prompt, threads.patient, 1)
-        path = a_path(tmp_path, process)
+    workers = Workers(threads.prompt, threads.patient, 1)
+    others = [a_path(tmp_path, process) for _ in range(3)]
+    ending = a_path(tmp_path, process)
+    for path in (*others, ending):
         talk(path, 2)
-        path.finish(2 * 16_000)
-        finished = await workers.complete(path, 2 * 16_000)
-        assert trips == []
-        spooled = path.seal(finished)
-        assert spooled is not None
-        assert spooled.frames == 2 * 16_000
-    finally:
-        await process.close()
+    waiting = [workers.run(path, urgent=False) for path in (*others, ending)]
+    workers.hurry(ending)
+    await waiting[-1]
+    assert not any(turn.done() for turn in waiting[:-1])
+    await asyncio.gather(*waiting)
+    assert trips == [1, 3]
+
+
+async def test_end_takes_the_last_seconds_along(
+    tmp_path: Path, threads: Threads, process: RenderProcess, trips: list[int]
+) -> None:
+    """What a call in real time has left needs no trip of its own."""
+    workers = Workers(threads.prompt, threads.patient, 1)
+    path = a_path(tmp_path, process)
+    talk(path, 2)
+    path.finish(2 * 16_000)
+    finished = await workers.complete(path, 2 * 16_000)
+    assert trips == []
+    spooled = path.seal(finished)
+    assert spooled is not None
+    assert spooled.frames == 2 * 16_000
