@@ -1,6 +1,7 @@
 """How the reader of a stream deals with messages: audio in rounds, everything else at once."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -85,40 +86,41 @@ async def messages(*what: Request | float) -> AsyncIterator[Request]:
             yield one
 
 
-async def test_audio_waits_for_its_round() -> None:
-    """It is taken without another message that would push it."""
-    taken = Taken()
-    running = asyncio.ensure_future(Stream(Rounds(INTERVAL_S), taken).run(messages(audio(2), 600.0)))
-    await asyncio.sleep(INTERVAL_S / 2)
-    assert taken.all == []
-    await asyncio.sleep(INTERVAL_S)
-    assert taken.all == [2]
+@contextlib.asynccontextmanager
+async def fed(stream: Stream, *what: Request) -> AsyncIterator[None]:
+    """Have a stream take messages, then nothing until its line is cut at the end of the block."""
+    running = asyncio.ensure_future(stream.run(messages(*what, 600.0)))
+    yield
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_audio_waits_for_its_round() -> None:
+    """It is taken without another message that would push it."""
+    taken = Taken()
+    async with fed(Stream(Rounds(INTERVAL_S), taken), audio(2)):
+        await asyncio.sleep(INTERVAL_S / 2)
+        assert taken.all == []
+        await asyncio.sleep(INTERVAL_S)
+        assert taken.all == [2]
 
 
 async def test_key_press_waits_for_no_round_and_comes_after_the_audio_before_it() -> None:
     """Nor does anything else that is not audio."""
     taken = Taken()
     key = Request(sequence=3, dtmf=media_pb2.Dtmf(digit="5"))
-    running = asyncio.ensure_future(Stream(Rounds(600.0), taken).run(messages(audio(2), key, 600.0)))
-    await asyncio.sleep(INTERVAL_S)
-    assert taken.all == [2, "dtmf"]
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    async with fed(Stream(Rounds(600.0), taken), audio(2), key):
+        await asyncio.sleep(INTERVAL_S)
+        assert taken.all == [2, "dtmf"]
 
 
 async def test_audio_that_waits_when_the_line_is_cut_is_recorded() -> None:
     """It had arrived."""
     taken = Taken()
-    running = asyncio.ensure_future(Stream(Rounds(600.0), taken).run(messages(audio(2), 600.0)))
-    await asyncio.sleep(INTERVAL_S)
-    assert taken.all == []
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    async with fed(Stream(Rounds(600.0), taken), audio(2)):
+        await asyncio.sleep(INTERVAL_S)
+        assert taken.all == []
     assert taken.all == [2]
 
 
@@ -142,9 +144,6 @@ async def test_wrong_audio_ends_the_stream_in_its_round() -> None:
 async def test_without_rounds_audio_is_taken_as_it_comes() -> None:
     """Where the moment of its arrival says something."""
     taken = Taken()
-    running = asyncio.ensure_future(Stream(Rounds(0), taken).run(messages(audio(2), audio(3), 600.0)))
-    await asyncio.sleep(INTERVAL_S)
-    assert taken.all == [2, 3]
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    async with fed(Stream(Rounds(0), taken), audio(2), audio(3)):
+        await asyncio.sleep(INTERVAL_S)
+        assert taken.all == [2, 3]

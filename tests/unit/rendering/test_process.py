@@ -5,11 +5,10 @@ import gc
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from tests.harness.processes import render_processes
 
 from recorder_service.audio.finished import Finished
@@ -33,14 +32,6 @@ PLANS = {
     "WAV with a beep and a limit": Plan(2, 10 * 16_000, beeps=True),
     "MP3 that silence ends": Plan(1, 3600 * 16_000, bitrate_kbps=32, quality=5, silence_s=3),
 }
-
-
-@pytest_asyncio.fixture
-async def process() -> AsyncIterator[RenderProcess]:
-    """One render process."""
-    process = await RenderProcess.start()
-    yield process
-    await process.close()
 
 
 def steps(channels: int) -> list[Step]:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +48,6 @@ def threads() -> Iterator[Threads]:
         threads = Threads(prompt, patient, threading.Event())
         yield threads
         threads.gate.set()
-
-
-@pytest.fixture
-async def process() -> AsyncIterator[RenderProcess]:
-    """A render process."""
-    process = await RenderProcess.start()
-    yield process
-    await process.close()
 
 
 @pytest.fixture
