@@ -22,6 +22,7 @@ async def persist(
     recording_id: object,
     *,
     away: tuple[type[RecorderError], ...] = (Unavailable, Overloaded),
+    rest: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> T:
     """Do `work`, again and again while what it needs is away or full; waits grow from 50 ms to 30 s, with jitter.
 
@@ -30,6 +31,7 @@ async def persist(
         what: Names the work in the log.
         recording_id: Named in the log.
         away: The errors after which it is done again.
+        rest: Waits so many seconds, or less if it knows better.
 
     Raises:
         Exception: Whatever else `work` raises.
@@ -40,5 +42,5 @@ async def persist(
             return await work()
         except away as error:
             log.warning(what, recording_id=str(recording_id), reason=error.reason.name, error=error.message)
-        await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        await rest(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

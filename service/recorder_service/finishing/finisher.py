@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -13,6 +14,7 @@ from recorder_service.domain.application import Application
 from recorder_service.domain.delivery import Delivery
 from recorder_service.domain.event import EventType
 from recorder_service.domain.recording import Recording, RecordingFile, RecordingState
+from recorder_service.finishing.uploads import Uploads
 from recorder_service.persistence import persist
 from recorder_service.sessions.audio_path import SpooledFile
 from recorder_service.sessions.facts import Facts, event_id
@@ -80,7 +82,7 @@ class Finisher:
         self._applications = applications
         self._record_events = record_events
         self._webhooks = webhooks
-        self._uploads = asyncio.Semaphore(uploads)
+        self._uploads = Uploads(uploads)
 
     async def finish(self, recording: Recording, spooled: SpooledFile | None, facts: Facts) -> Recording:
         """Bring a recording that has ended to its last state, however long the store or the catalog may be away.
@@ -98,15 +100,17 @@ class Finisher:
             await facts.changed(empty, EventType.RECORDING_EMPTY, COMPLETED, expect=_FINISHING)
             return empty
         file = _file(recording, spooled)
-        await persist(lambda: self._keep(file, spooled), "store_away", recording.recording_id)
+        keep = partial(self._keep, file, spooled)
+        await persist(
+            lambda: self._uploads.attempt(keep), "store_away", recording.recording_id, rest=self._uploads.rest
+        )
         available = await self._commit(recording, file, facts)
         await asyncio.to_thread(spooled.discard)
         return available
 
     async def _keep(self, file: RecordingFile, spooled: SpooledFile) -> None:
-        async with self._uploads:
-            await self._store.store(file.object_key, spooled.path, size_bytes=file.size_bytes, sha256=file.sha256)
-            await self._store.verify(file.object_key, size_bytes=file.size_bytes, sha256=file.sha256)
+        await self._store.store(file.object_key, spooled.path, size_bytes=file.size_bytes, sha256=file.sha256)
+        await self._store.verify(file.object_key, size_bytes=file.size_bytes, sha256=file.sha256)
 
     async def _commit(self, recording: Recording, file: RecordingFile, facts: Facts) -> Recording:
         """Commit the state, its event and its webhook together; then try the webhook if somebody waits for it."""
