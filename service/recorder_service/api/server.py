@@ -42,8 +42,10 @@ TRANSPORT_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    # With it a peer that does not read is buffered up to 5 MB; without it up to 64 KB.
+    # With it up to 5 MB of a stream that is not read are buffered; without it what the next line says.
     ("grpc.http2.bdp_probe", 0),
+    # So much of a stream may be on the way unread: enough for two legs of 16 kHz over a round trip of half a second.
+    ("grpc.http2.lookahead_bytes", 32 * 1024),
 )
 
 

@@ -38,7 +38,8 @@ class PieceQueue:
         while self._pieces and self._pieces[0][0] < end_frame:
             piece_frame, pcm = self._pieces.popleft()
             if piece_frame + len(pcm) > end_frame:
-                self._pieces.appendleft((end_frame, pcm[end_frame - piece_frame :]))
+                # A copy: a view of the last milliseconds would keep the whole second before them.
+                self._pieces.appendleft((end_frame, pcm[end_frame - piece_frame :].copy()))
                 pcm = pcm[: end_frame - piece_frame]
             if piece_frame < start_frame:
                 pcm, piece_frame = pcm[start_frame - piece_frame :], start_frame
