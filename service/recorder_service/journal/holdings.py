@@ -40,12 +40,12 @@ class HeldRecording:
 
     Attributes:
         next_index: The running number its next entry has.
-        segments: Where its entries lie.
+        segments: Where its entries lie, oldest first; a list, as a set takes three times the memory for one number.
         released: Its file is stored; its entries are no longer needed.
     """
 
     next_index: int = 0
-    segments: set[int] = field(default_factory=set)
+    segments: list[int] = field(default_factory=list)
     released: bool = False
 
 
@@ -84,7 +84,8 @@ class Holdings:
         if held is None:
             held = self.recordings[recording] = HeldRecording()
         held.next_index = max(held.next_index, next_index)
-        held.segments.add(segment)
+        if not held.segments or held.segments[-1] != segment:
+            held.segments.append(segment)
         place = self.segments[segment]
         place.present.add(recording)
         if not held.released:
@@ -118,7 +119,7 @@ class Holdings:
         gone: list[bytes] = []
         for recording in self.segments.pop(number).present:
             held = self.recordings[recording]
-            held.segments.discard(number)
+            held.segments.remove(number)
             if held.released and not held.segments:
                 del self.recordings[recording]
                 gone.append(recording)
