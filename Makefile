@@ -84,7 +84,7 @@ robustness-proofs: system-packages $(DEV) ## Every quick scenario, and that each
 	$(BIN)/pytest -q tests/robustness
 
 .PHONY: bench
-bench: system-packages $(DEV) ## Cost and speed against floors and peers, 10 minutes; QUICK=1: 90 s; COMPARE=old.jsonl
+bench: system-packages $(DEV) ## Cost and speed against floors and peers, 8 minutes; QUICK=1: 90 s; COMPARE=old.jsonl
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(COMPARE),--compare $(COMPARE))
 
 .PHONY: typescript

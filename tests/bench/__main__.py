@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,11 +77,13 @@ def _is_wanted(scenario: Scenario, wanted: argparse.Namespace) -> bool:
 
 def _run(scenario: Scenario, console: Console) -> Result:
     """Run one; a scenario that fails is a result that does not count."""
+    began_s = time.monotonic()
     try:
         found = scenario.run()
     except (RuntimeError, OSError, AssertionError) as error:
         found = Result(scenario.name, {}, (f"{type(error).__name__}: {error}",))
-    console.print(f"{scenario.name}: {'; '.join(found.faults) or 'ok'}", highlight=False)
+    told = "; ".join(found.faults) or "ok"
+    console.print(f"{scenario.name} ({time.monotonic() - began_s:.0f} s): {told}", highlight=False)
     return found
 
 

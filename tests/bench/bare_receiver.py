@@ -8,27 +8,36 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 _SERVICE = "recorder.v1.RecorderService"
 
-
-def main(*, tuned: bool) -> None:
-    """Receive until SIGTERM."""
-    if tuned:
-        import uvloop
-
-        from recorder_service.api.server import TRANSPORT_OPTIONS
-
-        uvloop.run(_serve(list(TRANSPORT_OPTIONS)))
-    else:
-        asyncio.run(_serve([]))
+Receive = Callable[[AsyncIterator[bytes], Any], Awaitable[None]]
+"""Serves a stream: its messages, and the context of the RPC."""
 
 
-async def _serve(options: list[tuple[str, int]]) -> None:
+def run(receive: Receive, *, tuned: bool) -> None:
+    """Serve streams of calls until SIGTERM."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if not tuned:
+        asyncio.run(_serve(receive, []))
+        return
+    import uvloop
+
+    from recorder_service.cli import GRPC_EXPERIMENTS
+
+    # Read when gRPC is imported, as by the next line.
+    os.environ["GRPC_EXPERIMENTS"] = GRPC_EXPERIMENTS
+    from recorder_service.api.server import TRANSPORT_OPTIONS
+
+    uvloop.run(_serve(receive, list(TRANSPORT_OPTIONS)))
+
+
+async def _serve(receive: Receive, options: list[tuple[str, int]]) -> None:
     import grpc
 
-    handlers = {"RecordCall": grpc.stream_stream_rpc_method_handler(_receive)}
+    handlers = {"RecordCall": grpc.stream_stream_rpc_method_handler(receive)}
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -47,9 +56,4 @@ async def _receive(requests: AsyncIterator[bytes], _context: object) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    if "--tuned" in sys.argv:
-        from recorder_service.cli import GRPC_EXPERIMENTS
-
-        os.environ["GRPC_EXPERIMENTS"] = GRPC_EXPERIMENTS
-    main(tuned="--tuned" in sys.argv)
+    run(_receive, tuned="--tuned" in sys.argv)

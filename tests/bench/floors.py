@@ -67,6 +67,13 @@ def receiver(*, tuned: bool) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
+def least_recorder(*, wav: bool) -> Iterator[tuple[int, int]]:
+    """Run the least program that does the whole work; gives its process id and port."""
+    with _started("tests.bench.least_recorder", *(["--wav"] if wav else [])) as (pid, line):
+        yield pid, int(line)
+
+
+@contextmanager
 def _started(module: str, *arguments: str) -> Iterator[tuple[int, str]]:
     """Run a program; gives its process id and the line it says when it is ready."""
     command = [sys.executable, "-m", module, *arguments]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from tests.bench.result import Result
 
@@ -79,6 +80,11 @@ def _long_call_beyond_p99(results: Results) -> float:
     return long_ms / results["hang_up_100_live"].figures["available_p99_ms"]
 
 
+def _start_s(results: Results) -> float:
+    """Return the median of all starts of the run: one takes a fifth more or less than another."""
+    return median(one.figures["serving_s"] for one in results.values() if "serving_s" in one.figures)
+
+
 _LEVELS = tuple(f"mono_mp3_100ms_{calls}" for calls in (50, 100, 200, 400))
 _GOALS = (
     _Goal(
@@ -118,5 +124,5 @@ _GOALS = (
     _Goal("RSS per live call, KB", 700, ("mono_mp3_100ms_50", "mono_mp3_100ms_100"), _rss_kb_per_call),
     _Goal("RSS growth in a 2-hour call, MB", 10, ("long_call",), _of("long_call", "rss_growth_mb")),
     _Goal("cost per call, most from one level to the next", 1.0, _LEVELS, _rise_with_load),
-    _Goal("start to serving, s", 1.5, ("mono_mp3_100ms_50",), _of("mono_mp3_100ms_50", "serving_s")),
+    _Goal("start to serving, s", 1.5, ("mono_mp3_100ms_50",), _start_s),
 )  # fmt: skip

@@ -105,6 +105,8 @@ def _judged(
     figures |= {"groups_per_s": round(groups_per_s, 1), "generator_cores": round(traffic.cpu_s / run_s, 3)}
     bytes_per_s = traffic.sent_bytes / (load.calls * load.call_s) * _live(load)
     faults = _faults(load, traffic, figures["steal_percent"])
+    if load.real_time and window.seconds <= 0:
+        faults += ("the first calls ended before the last had begun",)
     return Run(figures, faults, window, bytes_per_s, groups_per_s)
 
 

@@ -48,3 +48,14 @@ def test_bare_receiver_takes_the_same_messages(*, tuned: bool) -> None:
     assert traffic.errors == []
     assert traffic.sent == SHORT.calls * SHORT.form.message_count
     assert watch.usage.samples[-1].cpu_s > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wav", [True, False])
+def test_least_recorder_acknowledges_and_renders_all_of_it(*, wav: bool) -> None:
+    """What it costs would say nothing if it did less than its share."""
+    with floors.least_recorder(wav=wav) as (pid, port), Watch(pid) as watch:
+        traffic = floors.send(SHORT, port)
+    assert traffic.errors == []
+    assert traffic.acknowledged == traffic.sent == SHORT.calls * SHORT.form.message_count
+    assert watch.usage.samples[-1].cpu_s > 0

@@ -1,0 +1,230 @@
+"""The least program that does what Recorder does with audio.
+
+`python -m tests.bench.least_recorder [--wav]` prints its port and serves until SIGTERM; `tests.bench.least_cost`
+measures it. It receives with `grpc.aio`, reads the messages, syncs them in groups, acknowledges what is durable, mixes
+whole seconds, encodes them in two processes and writes the files: with the same libraries, rounds, groups and intervals
+as the service. It checks nothing: no token, no sequence, no place of a chunk, no gap; it knows neither keys, pauses,
+silence and resumption nor events, catalog and metrics. No service made of these parts can cost less.
+"""
+
+import asyncio
+import itertools
+import multiprocessing
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.bench.bare_receiver import run
+
+from recorder.v1 import media_pb2, recorder_service_pb2
+
+_RENDER_PROCESSES = 2
+_ROUND_S = 0.02
+_GROUP_S = 0.01
+_GATHER_S = 0.1
+_ACK_INTERVAL_S = 0.5
+_BLOCK_FRAMES = 16_000
+_INT16 = np.iinfo(np.int16)
+
+
+class Journal:
+    """Writes and syncs what is appended, in groups, in a thread of its own.
+
+    Attributes:
+        appended: Entries so far.
+        durable: How many of them are synced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Write to a new file."""
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._waiting: list[bytes] = []
+        self._some = threading.Event()
+        self.appended = self.durable = 0
+        threading.Thread(target=self._run, name="journal", daemon=True).start()
+
+    def append(self, entry: bytes) -> int:
+        """Have an entry written; returns which one it is."""
+        self._waiting.append(entry)
+        self._some.set()
+        self.appended += 1
+        return self.appended
+
+    def _run(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(_GROUP_S)
+            self._some.clear()
+            # The loop appends meanwhile.
+            group = self._waiting[:]
+            del self._waiting[: len(group)]
+            os.write(self._descriptor, b"".join(group))
+            os.fdatasync(self._descriptor)
+            self.durable += len(group)
+
+
+class Renderer:
+    """Has seconds of calls mixed and encoded in a process, and writes the files.
+
+    Attributes:
+        asked: Seconds that were asked for.
+        done: How many of them are written.
+    """
+
+    def __init__(self, directory: Path, *, wav: bool) -> None:
+        """Start the process."""
+        self._directory = directory
+        self._files: dict[int, int] = {}
+        self._waiting: list[tuple[int, list[bytes]]] = []
+        self._some = threading.Event()
+        self.asked = self.done = 0
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        context.Process(target=_render, args=(other, wav), daemon=True).start()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def put(self, call: int, legs: list[bytes]) -> int:
+        """Have a second of a call rendered; returns which one it is."""
+        self._waiting.append((call, legs))
+        self._some.set()
+        self.asked += 1
+        return self.asked
+
+    def _run(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(_GATHER_S)
+            self._some.clear()
+            works = self._waiting[:]
+            del self._waiting[: len(works)]
+            self._connection.send_bytes(pickle.dumps(works, protocol=5))
+            pieces = pickle.loads(self._connection.recv_bytes())
+            for (call, _), piece in zip(works, pieces, strict=True):
+                os.write(self._file(call), piece)
+            self.done += len(works)
+
+    def _file(self, call: int) -> int:
+        if call not in self._files:
+            self._files[call] = os.open(self._directory / str(call), os.O_WRONLY | os.O_CREAT, 0o600)
+        return self._files[call]
+
+
+def _render(connection: Connection, wav: bool) -> None:
+    from tests.bench.floors import lame
+
+    lames: dict[int, Any] = {}
+    while True:
+        pieces = []
+        for call, legs in pickle.loads(connection.recv_bytes()):
+            first, *others = (np.frombuffer(leg, dtype="<i2") for leg in legs)
+            mixed = first.astype(np.int32)
+            for other in others:
+                mixed += other
+            pcm = np.clip(mixed, _INT16.min, _INT16.max).astype(np.int16)
+            if not wav and call not in lames:
+                lames[call] = lame(channels=1, bitrate_kbps=32)
+            pieces.append(pcm.tobytes() if wav else bytes(lames[call].encode(pcm)))
+        connection.send_bytes(pickle.dumps(pieces, protocol=5))
+
+
+class Stream:
+    """One call: what came of its second, and how far it is written down.
+
+    Attributes:
+        received: Messages.
+        taken: How many of them went through a round.
+    """
+
+    def __init__(self, number: int, journal: Journal, renderer: Renderer) -> None:
+        """Begin empty."""
+        self._number = number
+        self._journal = journal
+        self._renderer = renderer
+        self._legs: dict[str, list[bytes]] = {}
+        self._size_bytes = 0
+        self._pending: deque[tuple[int, int]] = deque()
+        self._rendered = 0
+        self.received = self.taken = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether everything that came is durable, told and in the file."""
+        return self.taken == self.received and not self._pending and self._renderer.done >= self._rendered
+
+    def take(self, data: bytes) -> None:
+        """Write a message down, take its chunks, and have a full second rendered."""
+        request = recorder_service_pb2.RecordCallRequest.FromString(data)
+        self._pending.append((self._journal.append(data), request.sequence))
+        self.taken += 1
+        for chunk in request.audio.chunks:
+            payload = chunk.payload
+            self._legs.setdefault(chunk.leg_id, []).append(payload)
+            self._size_bytes += len(payload)
+        if self._legs and self._size_bytes >= 2 * _BLOCK_FRAMES * len(self._legs):
+            self._rendered = self._renderer.put(self._number, [b"".join(leg) for leg in self._legs.values()])
+            self._legs, self._size_bytes = {}, 0
+
+    def ack(self) -> bytes | None:
+        """Return what there is to acknowledge."""
+        durable = None
+        while self._pending and self._pending[0][0] <= self._journal.durable:
+            durable = self._pending.popleft()[1]
+        if durable is None:
+            return None
+        ack = media_pb2.Ack(sequence=durable)
+        return recorder_service_pb2.RecordCallResponse(ack=ack).SerializeToString()
+
+
+class LeastRecorder:
+    """Serves streams."""
+
+    def __init__(self, directory: Path, *, wav: bool) -> None:
+        """Keep everything in a directory."""
+        self._journal = Journal(directory / "journal")
+        self._renderers = [Renderer(directory, wav=wav) for _ in range(_RENDER_PROCESSES)]
+        self._numbers = itertools.count()
+        self._inbox: list[tuple[Stream, bytes]] = []
+
+    async def record(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """Take a stream's messages, in rounds, and acknowledge them."""
+        number = next(self._numbers)
+        stream = Stream(number, self._journal, self._renderers[number % _RENDER_PROCESSES])
+        telling = asyncio.create_task(self._tell(stream, context, _ACK_INTERVAL_S))
+        async for data in requests:
+            if not self._inbox:
+                asyncio.get_running_loop().call_later(_ROUND_S, self._round)
+            self._inbox.append((stream, data))
+            stream.received += 1
+        telling.cancel()
+        while not stream.over:
+            await self._tell(stream, context, _ROUND_S, times=1)
+
+    def _round(self) -> None:
+        inbox, self._inbox = self._inbox, []
+        for stream, data in inbox:
+            stream.take(data)
+
+    async def _tell(self, stream: Stream, context: Any, interval_s: float, times: int | None = None) -> None:
+        for _ in itertools.repeat(None) if times is None else range(times):
+            await asyncio.sleep(interval_s)
+            if ack := stream.ack():
+                await context.write(ack)
+
+
+def main(*, wav: bool) -> None:
+    """Serve until SIGTERM."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        run(LeastRecorder(Path(directory), wav=wav).record, tuned=True)
+
+
+if __name__ == "__main__":
+    main(wav="--wav" in sys.argv)
