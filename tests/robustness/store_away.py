@@ -92,7 +92,6 @@ async def run(seed: int, quick: bool, module: Sequence[str] = PRODUCT) -> Result
         gone_s = time.monotonic() - back_s
         late += await calls.hang_up(going)
         verdict = await calls.verdict(calls.calls)
-    # The last wait grows with the outage: at most 45 s after a long one.
     growth = (sizes[-1] - sizes[0] - _NOISE_BYTES) / (batch * (batches - 1))
     ack_ok = during_s <= max(1.2 * before_s, _ACK_BOUND_S[quick])
     ok = verdict.sound and late == 0 and stored == 0 and ack_ok and not refused and growth < _WAITING_BYTES
