@@ -44,8 +44,6 @@ def receive(load: Load, *, tuned: bool) -> Receipt:
     """Send a load to a server that only receives."""
     with receiver(tuned=tuned) as (pid, port), Watch(pid) as watch:
         traffic = send(load, port)
-    if traffic.errors:
-        raise RuntimeError(f"{len(traffic.errors)} calls failed: {traffic.errors[0]}")
     window = Window.steady(traffic, load)
     cpu_s = watch.usage.cpu_s(window.start_ns, window.end_ns)
     sent = load.calls * window.seconds * 1000 / load.form.message_ms
@@ -53,10 +51,17 @@ def receive(load: Load, *, tuned: bool) -> Receipt:
 
 
 def send(load: Load, port: int) -> Traffic:
-    """Send a load to whoever receives on a loopback port."""
+    """Send a load to whoever receives on a loopback port.
+
+    Raises:
+        RuntimeError: A call failed.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         files = messages.write(load.form, load.calls, Path(directory))
-        return generator.run(generator.Plan.of(f"127.0.0.1:{port}", {}, files, load))
+        traffic = generator.run(generator.Plan.of(f"127.0.0.1:{port}", {}, files, load))
+    if traffic.errors:
+        raise RuntimeError(f"{len(traffic.errors)} calls failed: {traffic.errors[0]}")
+    return traffic
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import StatisticsError, median
 
 from tests.bench.result import Result
 
@@ -48,8 +48,8 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         if all(name in results for name in goal.scenarios):
             try:
                 figure = goal.figure(results)
-            except KeyError:
-                # A peer that is not installed has no figure.
+            except (KeyError, StatisticsError):
+                # A peer that is not installed has no figure, nor has a scenario that failed.
                 continue
             counts = not any(results[name].faults for name in goal.scenarios)
             yield Verdict(goal.name, round(figure, 3), goal.limit, goal.least, counts)

@@ -17,15 +17,17 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from tests.bench.bare_receiver import run
 
 from recorder.v1 import media_pb2, recorder_service_pb2
+
+ItemT = TypeVar("ItemT")
 
 _RENDER_PROCESSES = 2
 _ROUND_S = 0.02
@@ -36,81 +38,76 @@ _BLOCK_FRAMES = 16_000
 _INT16 = np.iinfo(np.int16)
 
 
-class Journal:
-    """Writes and syncs what is appended, in groups, in a thread of its own.
+class Batches(Generic[ItemT]):
+    """Deals in a thread of its own with all that was put within a time, together.
 
     Attributes:
-        appended: Entries so far.
-        durable: How many of them are synced.
+        put_count: Items so far.
+        done: How many of them are dealt with.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Write to a new file."""
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._waiting: list[bytes] = []
+    def __init__(self, gather_s: float, work: Callable[[list[ItemT]], None]) -> None:
+        """Start the thread, which does `work`."""
+        self._gather_s = gather_s
+        self._work = work
+        self._waiting: list[ItemT] = []
         self._some = threading.Event()
-        self.appended = self.durable = 0
-        threading.Thread(target=self._run, name="journal", daemon=True).start()
+        self.put_count = self.done = 0
+        threading.Thread(target=self._run, daemon=True).start()
 
-    def append(self, entry: bytes) -> int:
-        """Have an entry written; returns which one it is."""
-        self._waiting.append(entry)
+    def put(self, item: ItemT) -> int:
+        """Have an item dealt with; returns which one it is."""
+        self._waiting.append(item)
         self._some.set()
-        self.appended += 1
-        return self.appended
+        self.put_count += 1
+        return self.put_count
 
     def _run(self) -> None:
         while True:
             self._some.wait()
-            time.sleep(_GROUP_S)
+            time.sleep(self._gather_s)
             self._some.clear()
-            # The loop appends meanwhile.
-            group = self._waiting[:]
-            del self._waiting[: len(group)]
-            os.write(self._descriptor, b"".join(group))
-            os.fdatasync(self._descriptor)
-            self.durable += len(group)
+            # The loop puts more meanwhile.
+            batch = self._waiting[:]
+            del self._waiting[: len(batch)]
+            self._work(batch)
+            self.done += len(batch)
+
+
+class Journal:
+    """Writes and syncs entries in groups."""
+
+    def __init__(self, path: Path) -> None:
+        """Write to a new file."""
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self.entries: Batches[bytes] = Batches(_GROUP_S, self._sync)
+
+    def _sync(self, group: list[bytes]) -> None:
+        os.write(self._descriptor, b"".join(group))
+        os.fdatasync(self._descriptor)
+
+
+Second = tuple[int, list[bytes]]
+"""The number of a call, and what each of its legs sent in a second."""
 
 
 class Renderer:
-    """Has seconds of calls mixed and encoded in a process, and writes the files.
-
-    Attributes:
-        asked: Seconds that were asked for.
-        done: How many of them are written.
-    """
+    """Has seconds of calls mixed and encoded in a process, and writes the files."""
 
     def __init__(self, directory: Path, *, wav: bool) -> None:
         """Start the process."""
         self._directory = directory
         self._files: dict[int, int] = {}
-        self._waiting: list[tuple[int, list[bytes]]] = []
-        self._some = threading.Event()
-        self.asked = self.done = 0
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
         context.Process(target=_render, args=(other, wav), daemon=True).start()
-        threading.Thread(target=self._run, daemon=True).start()
+        self.seconds: Batches[Second] = Batches(_GATHER_S, self._render)
 
-    def put(self, call: int, legs: list[bytes]) -> int:
-        """Have a second of a call rendered; returns which one it is."""
-        self._waiting.append((call, legs))
-        self._some.set()
-        self.asked += 1
-        return self.asked
-
-    def _run(self) -> None:
-        while True:
-            self._some.wait()
-            time.sleep(_GATHER_S)
-            self._some.clear()
-            works = self._waiting[:]
-            del self._waiting[: len(works)]
-            self._connection.send_bytes(pickle.dumps(works, protocol=5))
-            pieces = pickle.loads(self._connection.recv_bytes())
-            for (call, _), piece in zip(works, pieces, strict=True):
-                os.write(self._file(call), piece)
-            self.done += len(works)
+    def _render(self, seconds: list[Second]) -> None:
+        self._connection.send_bytes(pickle.dumps(seconds, protocol=5))
+        pieces = pickle.loads(self._connection.recv_bytes())
+        for (call, _), piece in zip(seconds, pieces, strict=True):
+            os.write(self._file(call), piece)
 
     def _file(self, call: int) -> int:
         if call not in self._files:
@@ -158,25 +155,25 @@ class Stream:
     @property
     def over(self) -> bool:
         """Whether everything that came is durable, told and in the file."""
-        return self.taken == self.received and not self._pending and self._renderer.done >= self._rendered
+        return self.taken == self.received and not self._pending and self._renderer.seconds.done >= self._rendered
 
     def take(self, data: bytes) -> None:
         """Write a message down, take its chunks, and have a full second rendered."""
         request = recorder_service_pb2.RecordCallRequest.FromString(data)
-        self._pending.append((self._journal.append(data), request.sequence))
+        self._pending.append((self._journal.entries.put(data), request.sequence))
         self.taken += 1
         for chunk in request.audio.chunks:
             payload = chunk.payload
             self._legs.setdefault(chunk.leg_id, []).append(payload)
             self._size_bytes += len(payload)
         if self._legs and self._size_bytes >= 2 * _BLOCK_FRAMES * len(self._legs):
-            self._rendered = self._renderer.put(self._number, [b"".join(leg) for leg in self._legs.values()])
+            self._rendered = self._renderer.seconds.put((self._number, [b"".join(leg) for leg in self._legs.values()]))
             self._legs, self._size_bytes = {}, 0
 
     def ack(self) -> bytes | None:
         """Return what there is to acknowledge."""
         durable = None
-        while self._pending and self._pending[0][0] <= self._journal.durable:
+        while self._pending and self._pending[0][0] <= self._journal.entries.done:
             durable = self._pending.popleft()[1]
         if durable is None:
             return None

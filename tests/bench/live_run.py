@@ -16,7 +16,7 @@ from tests.bench.load import Load, Window
 from tests.bench.traffic import Traffic
 from tests.harness.client import Client, Metadata
 from tests.harness.commits import Commits
-from tests.harness.processes import Watch, family, processor_ticks
+from tests.harness.processes import Watch, family, processor_ticks, steal_percent
 from tests.harness.receiver import Received, Receiver
 from tests.harness.server import Server
 
@@ -68,14 +68,13 @@ def record(load: Load, *, webhooks: bool = False, cores: Sequence[int] = (), arg
         before = Commits.of(server.ports.metrics)
         target = f"127.0.0.1:{server.ports.grpc}"
         plan = generator.Plan.of(target, dict(asyncio.run(_metadata(server))), files, load)
-        ticks, stolen = processor_ticks()
+        ticks = processor_ticks()
         with Watch(server.pid) as watch:
             traffic = generator.run(plan)
-        all_ticks, all_stolen = processor_ticks()
+        steal = round(steal_percent(ticks), 2)
         commits = Commits.of(server.ports.metrics).since(before)
         arrived = receiver.wait(load.calls, _WEBHOOK_TIMEOUT_S) if webhooks else []
-        steal_percent = 100 * (all_stolen - stolen) / max(1, all_ticks - ticks)
-        figures = {"serving_s": round(serving_s, 2), "steal_percent": round(steal_percent, 2)}
+        figures = {"serving_s": round(serving_s, 2), "steal_percent": steal}
         return _judged(load, traffic, watch, commits, figures, _webhook_ms(files, traffic, arrived))
 
 
@@ -104,9 +103,7 @@ def _judged(
     groups_per_s = commits.total / run_s
     figures |= {"groups_per_s": round(groups_per_s, 1), "generator_cores": round(traffic.cpu_s / run_s, 3)}
     bytes_per_s = traffic.sent_bytes / (load.calls * load.call_s) * _live(load)
-    faults = _faults(load, traffic, figures["steal_percent"])
-    if load.real_time and window.seconds <= 0:
-        faults += ("the first calls ended before the last had begun",)
+    faults = _faults(load, traffic, window, figures["steal_percent"])
     return Run(figures, faults, window, bytes_per_s, groups_per_s)
 
 
@@ -181,11 +178,13 @@ def _quantiles(name: str, values_ms: Sequence[float]) -> Figures:
     return {f"{name}_p50_ms": round(cuts[49], 1), f"{name}_p99_ms": round(cuts[98], 1)}
 
 
-def _faults(load: Load, traffic: Traffic, steal_percent: float) -> tuple[str, ...]:
+def _faults(load: Load, traffic: Traffic, window: Window, stolen_percent: float) -> tuple[str, ...]:
     faults = []
-    if steal_percent > _MOST_STEAL_PERCENT:
+    if load.real_time and window.seconds <= 0:
+        faults.append("the first calls ended before the last had begun")
+    if stolen_percent > _MOST_STEAL_PERCENT:
         # Waiting for a processor that the host gave to others is in no figure of the service's.
-        faults.append(f"the host took {steal_percent:g} % of the processors' time away")
+        faults.append(f"the host took {stolen_percent:g} % of the processors' time away")
     if not load.kept_pace(traffic):
         faults.append(f"the generator was late: p99 {traffic.late_ms.p99:g} ms")
     if load.real_time and traffic.ack_ms.p99 > load.form.ack_interval_ms + _BEHIND_MS:

@@ -80,8 +80,8 @@ class Scenarios:
         encode = 0.0 if wav else self._floors.encode(split="split" in load.form.ncco)
         sync = self._floors.sync(run.groups_per_s, run.bytes_per_s) / load.calls * 3600
         floor = receipt.cpu_s_per_call_hour + encode + sync
-        alone = wav or load.calls != 100 or load.form.message_ms != 100 or "split" in load.form.ncco
-        figures = {} if alone else self._against_floors_at_once(load, run)
+        judged = load.calls == 100 and load.form.message_ms == 100 and not load.form.ncco
+        figures = self._against_floors_at_once(load, run) if judged else {}
         return {
             **figures,
             "floor_receive": round(receipt.cpu_s_per_call_hour, 3),

@@ -46,6 +46,12 @@ def processor_ticks() -> tuple[int, int]:
     return sum(ticks), ticks[7]
 
 
+def steal_percent(since: tuple[int, int]) -> float:
+    """Return what the host took of the processors' time since a look at `processor_ticks`."""
+    ticks, stolen = processor_ticks()
+    return 100 * (stolen - since[1]) / max(1, ticks - since[0])
+
+
 def rss_bytes(pid: int) -> int:
     """Return the resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES

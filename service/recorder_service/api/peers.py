@@ -12,7 +12,7 @@ from recorder_service.errors import Elsewhere, Reason, StartupError
 
 _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", 1024 * 1024),
-    # As the server's: a peer that does not read is buffered up to 64 KB a stream, not 5 MB.
+    # As the server's: without it up to 64 KB of a stream that is not read are buffered, not 5 MB.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 8_000),

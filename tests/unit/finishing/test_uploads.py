@@ -36,11 +36,6 @@ class Place:
         self.stored += 1
 
 
-async def refused() -> None:
-    """Be a file that no store takes."""
-    raise Unavailable(Reason.STORAGE_FAILED, "this one never")
-
-
 def keep(turns: Uploads, work: Work) -> asyncio.Task[None]:
     """Store a file as the finisher does."""
     return asyncio.create_task(persist(lambda: turns.attempt(work), "store_away", "a recording", rest=turns.rest))
@@ -96,7 +91,7 @@ async def test_file_that_always_fails_does_not_hold_up_the_others(monkeypatch: p
     async def count() -> None:
         nonlocal tries
         tries += 1
-        await refused()
+        raise Unavailable(Reason.STORAGE_FAILED, "this one never")
 
     bad = keep(turns, count)
     began_s = time.monotonic()
