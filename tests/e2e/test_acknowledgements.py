@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 from tests.harness.client import Call, Client, Request, Tenant, info, leg, pieces, reason
 from tests.harness.files import download, wav_channels
+from tests.harness.server import Server
 from tests.harness.speech import speech
 
-from recorder.v1 import media_pb2
+from recorder.v1 import media_pb2, recording_pb2
 
 WAV = {"action": "record", "format": "wav"}
 PCM = speech(5)
 FORMATS = {"caller": (16_000, 2)}
+CHUNK_FRAMES = 1600
+# A client's window for a stream: some dozens of acknowledgements.
+NARROW = (("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0))
 
 
 def acks(call: Call) -> list[int]:
@@ -116,3 +120,22 @@ async def test_chunk_more_than_an_hour_ahead_is_refused(client: Client, tenant: 
         await call.rest()
     assert reason(refused.value) == "FRAME_OUT_OF_RANGE"
     assert info(refused.value).metadata["field"].endswith("start_frame")
+
+
+async def test_stream_of_a_client_that_does_not_read_ends(server: Server, client: Client, tenant: Tenant) -> None:
+    """Ten seconds after its window is full of answers; what came until then is recorded, as interrupted."""
+    pcm = speech(60)
+    async with Client(server.ports.grpc, options=NARROW) as careless:
+        call = await careless.call(tenant, legs=[leg()], ncco=WAV)
+        sending = asyncio.create_task(call.stream(caller=pcm.tobytes(), speed=1))
+        recording = await client.ended(tenant, call.recording_id, 45)
+        sending.cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.rest()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason(caught.value) == "WINDOW_EXCEEDED"
+    assert recording.stop_reason == recording_pb2.STOP_REASON_INTERRUPTED
+    kept = wav_channels(download(recording, tenant))[0]
+    assert len(kept) > 10 * 16_000
+    assert len(kept) >= (call.ledger.acknowledged - 1) * CHUNK_FRAMES
+    np.testing.assert_array_equal(kept, pcm[: len(kept)])

@@ -146,8 +146,9 @@ def retry_after_s(error: grpc.aio.AioRpcError) -> float:
 class Client:
     """All stubs on one channel, which has a connection of its own: where several nodes share a port, one is met."""
 
-    def __init__(self, port: int, *, ca_pem: bytes | None = None) -> None:
-        address, options = f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]
+    def __init__(self, port: int, *, ca_pem: bytes | None = None, options: Sequence[tuple[str, int]] = ()) -> None:
+        address = f"127.0.0.1:{port}"
+        options = [("grpc.use_local_subchannel_pool", 1), *options]
         self.channel = grpc.aio.insecure_channel(address, options=options)
         if ca_pem is not None:
             self.channel = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca_pem), options=options)

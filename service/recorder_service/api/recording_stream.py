@@ -12,13 +12,16 @@ from recorder.v1 import media_pb2
 from recorder_service.api.requests import timedelta_of
 from recorder_service.api.rounds import Inbox, Rounds
 from recorder_service.domain.event import KeyPress
-from recorder_service.errors import BadInput, Conflict, Reason, RecorderError
+from recorder_service.errors import BadInput, Conflict, Overloaded, Reason, RecorderError
 from recorder_service.sessions.intake import AudioChunk
 from recorder_service.sessions.key_presses import DIGITS
 from recorder_service.sessions.notices import Outlet
 
 _OPEN_TIMEOUT_S = 30.0
 _LAST_WRITES_S = 1.0
+# Acknowledgements merge while one waits to be sent, and a client's window holds thousands of them: one that has left no
+# room for so long does not read, and so can drop nothing of what it has sent.
+_UNREAD_S = 10.0
 _ACK_INTERVAL_S = (0.05, 10.0)
 _MAX_DTMF_MS = 60_000
 
@@ -93,6 +96,7 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
         Raises:
             BadInput: A message is wrong; what is fed waits for the stream to be resumed.
             Conflict: CLOSE_EXPECTED, SEQUENCE_GAP or STREAM_REPLACED.
+            Overloaded: WINDOW_EXCEEDED, the client does not read.
         """
         opening, sequence = await self._opening(requests)
         ack_interval_s = self._ack_interval_s(opening)
@@ -198,7 +202,11 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
     async def _write(self) -> None:
         while True:
             message = await self._outlet.next()
-            await self._context.write(message)
+            try:
+                async with asyncio.timeout(_UNREAD_S):
+                    await self._context.write(message)
+            except TimeoutError:
+                raise _unread() from None
             if message.WhichOneof("payload") == self.last_payload:
                 return
 
@@ -212,6 +220,14 @@ class RecordingStream(ABC, Generic[RequestT, ResponseT, OpeningT, SourceT]):
             message = f"open.ack_interval is {interval_s:g} s but must be {least:g} s to {most:g} s"
             raise BadInput(Reason.INVALID_FIELD, message, field="open.ack_interval", value=interval_s)
         return interval_s
+
+
+def _unread() -> Overloaded:
+    message = (
+        f"the client has left no room for a response for {_UNREAD_S:.0f} s: read acknowledgements while sending; the "
+        "recording can be gone on with by `open.resume`"
+    )
+    return Overloaded(Reason.WINDOW_EXCEEDED, message, retry_after_s=0)
 
 
 def optional_frame(

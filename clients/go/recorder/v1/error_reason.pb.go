@@ -55,7 +55,7 @@ const (
 	ErrorReason_ERROR_REASON_OPEN_REPEATED ErrorReason = 11
 	// A sequence number was skipped; `expected_sequence` says which one is due.
 	ErrorReason_ERROR_REASON_SEQUENCE_GAP ErrorReason = 12
-	// More is unacknowledged than the window allows: wait for acks.
+	// Responses were left unread for long: read acknowledgements while sending, and resume.
 	ErrorReason_ERROR_REASON_WINDOW_EXCEEDED ErrorReason = 13
 	// The stream ended without `close`: the recording is interrupted until it is resumed.
 	ErrorReason_ERROR_REASON_CLOSE_EXPECTED ErrorReason = 14

@@ -49,7 +49,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SEQUENCE_GAP: _ErrorReason.ValueType  # 12
     """A sequence number was skipped; `expected_sequence` says which one is due."""
     ERROR_REASON_WINDOW_EXCEEDED: _ErrorReason.ValueType  # 13
-    """More is unacknowledged than the window allows: wait for acks."""
+    """Responses were left unread for long: read acknowledgements while sending, and resume."""
     ERROR_REASON_CLOSE_EXPECTED: _ErrorReason.ValueType  # 14
     """The stream ended without `close`: the recording is interrupted until it is resumed."""
     ERROR_REASON_STREAM_REPLACED: _ErrorReason.ValueType  # 15
@@ -162,7 +162,7 @@ ERROR_REASON_OPEN_REPEATED: ErrorReason.ValueType  # 11
 ERROR_REASON_SEQUENCE_GAP: ErrorReason.ValueType  # 12
 """A sequence number was skipped; `expected_sequence` says which one is due."""
 ERROR_REASON_WINDOW_EXCEEDED: ErrorReason.ValueType  # 13
-"""More is unacknowledged than the window allows: wait for acks."""
+"""Responses were left unread for long: read acknowledgements while sending, and resume."""
 ERROR_REASON_CLOSE_EXPECTED: ErrorReason.ValueType  # 14
 """The stream ended without `close`: the recording is interrupted until it is resumed."""
 ERROR_REASON_STREAM_REPLACED: ErrorReason.ValueType  # 15

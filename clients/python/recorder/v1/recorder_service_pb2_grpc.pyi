@@ -40,6 +40,9 @@ class RecorderServiceStub:
     `close` at hang-up. The server acknowledges cumulatively what is durable. When the recording has ended, whatever
     ended it, the server sends `stopped`, then `completed`, and ends the stream with OK.
 
+    Read the responses while sending: where a client leaves no room for another one for 10 s, the stream ends with
+    WINDOW_EXCEEDED, as if its line were dead.
+
     A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
     (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
     """
@@ -66,6 +69,9 @@ class RecorderServiceAsyncStub(RecorderServiceStub):
     The first request is `open`; its answer is `opened`. Then come audio, key presses and control in any order, and
     `close` at hang-up. The server acknowledges cumulatively what is durable. When the recording has ended, whatever
     ended it, the server sends `stopped`, then `completed`, and ends the stream with OK.
+
+    Read the responses while sending: where a client leaves no room for another one for 10 s, the stream ends with
+    WINDOW_EXCEEDED, as if its line were dead.
 
     A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
     (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
@@ -96,6 +102,9 @@ class RecorderServiceServicer(metaclass=_abc_1.ABCMeta):
         The first request is `open`; its answer is `opened`. Then come audio, key presses and control in any order, and
         `close` at hang-up. The server acknowledges cumulatively what is durable. When the recording has ended, whatever
         ended it, the server sends `stopped`, then `completed`, and ends the stream with OK.
+
+        Read the responses while sending: where a client leaves no room for another one for 10 s, the stream ends with
+        WINDOW_EXCEEDED, as if its line were dead.
 
         A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
         (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.

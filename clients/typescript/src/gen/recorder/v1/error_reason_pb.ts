@@ -113,7 +113,7 @@ export enum ErrorReason {
   SEQUENCE_GAP = 12,
 
   /**
-   * More is unacknowledged than the window allows: wait for acks.
+   * Responses were left unread for long: read acknowledgements while sending, and resume.
    *
    * @generated from enum value: ERROR_REASON_WINDOW_EXCEEDED = 13;
    */

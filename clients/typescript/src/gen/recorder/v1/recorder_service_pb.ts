@@ -1002,6 +1002,9 @@ export const RecorderService: GenService<{
    * `close` at hang-up. The server acknowledges cumulatively what is durable. When the recording has ended, whatever
    * ended it, the server sends `stopped`, then `completed`, and ends the stream with OK.
    *
+   * Read the responses while sending: where a client leaves no room for another one for 10 s, the stream ends with
+   * WINDOW_EXCEEDED, as if its line were dead.
+   *
    * A half-close, a cancel or a dead line without `close` interrupts the recording: resume it within the resume window
    * (60 s unless configured), or it is finished with everything acknowledged and the reason INTERRUPTED.
    *
