@@ -61,6 +61,8 @@ class Pauses:
             return []
         kept = [(start_frame, payload)]
         for interval in self._intervals:
+            if interval.start_frame == interval.end_frame:
+                continue  # it lasted no time, and would take the leg's frame around it
             kept = [part for start, piece in kept for part in _without(leg_format, start, piece, interval)]
         return kept
 

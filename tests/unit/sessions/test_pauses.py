@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ, SAMPLE_RATES_HZ, Encoding, LegFormat
@@ -36,6 +36,7 @@ def _is_paused(leg_format: LegFormat, leg_frame: int, intervals: tuple[PauseInte
 
 @settings(deadline=None)
 @given(leg_format=_formats, start=st.integers(0, 3000), frames=st.integers(0, 600), stretches=_stretches)
+@example(leg_format=LegFormat(Encoding.LINEAR16, 8000), start=0, frames=1, stretches=[(1, 0)])
 def test_what_is_kept_is_what_touches_no_pause_sample_by_sample(
     leg_format: LegFormat, start: int, frames: int, stretches: list[tuple[int, int]]
 ) -> None:
