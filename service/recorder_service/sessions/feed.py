@@ -83,9 +83,10 @@ class Feed:
         """Say whether a stream that has brought audio up to a recording frame has to wait before its next message."""
         return self._pace is not None and self._pace.waits(frame, self.acks.next_sequence)
 
-    def wait_s(self, frame: int) -> float:
-        """Say how long a stream that has brought audio up to a recording frame waits before its next message."""
-        return 0.0 if self._pace is None else self._pace.wait_s(frame, self.acks.next_sequence)
+    async def keep_pace(self, frame: int) -> None:
+        """Have a stream that has brought audio up to a recording frame wait before its next message, if it has to."""
+        if self._pace is not None:
+            await self._pace.keep(frame, self.acks.next_sequence)
 
     def detach(self, outlet: Outlet) -> bool:
         """Note that a stream is gone; False if another one has taken its place already."""

@@ -123,7 +123,7 @@ class LiveRecording:
     @property
     def late(self) -> bool:
         """Whether the node is behind: when something arrives then says nothing about its sender."""
-        return self._around.brake.wait_s > 0
+        return self._around.brake.on
 
     async def room(self, feed: int = 0) -> None:
         """Wait until a sender that is faster than real time may go on."""

@@ -1,18 +1,22 @@
 """Keeps live calls prompt while the event loop is late: senders that are ahead wait, and nobody new may begin."""
 
 import asyncio
+import contextlib
+import math
 import time
+from collections import deque
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ
 from recorder_service.errors import Overloaded, Reason
 
-_TICK_S = 0.05
+# How often the loop is looked at, and how often while senders wait in line.
+_LOOK_S = 0.05
+_TURN_S = 0.01
 # A loop that comes round within this time acknowledges in time.
 _LATE_S = 0.01
-_FIRST_WAIT_S = 0.005
-_LONGEST_WAIT_S = 1.0
-_EASING = 0.8
-_NO_WAIT_S = 0.001
+# Senders that go on at each turn: one more where the loop was prompt, half as many where it was not.
+_FEWEST = 1.0
+_MOST = 64.0
 # A loop that is this late for a second or two has as many calls as it can serve: one more would harm them all.
 _TOO_LATE_S = 0.1
 # Of the newest look in the mean of all: a single pause of less than a second turns nobody away.
@@ -24,40 +28,55 @@ _FREE_FRAMES = 2 * RECORDING_RATE_HZ
 _MESSAGE_FRAMES = RECORDING_RATE_HZ // 200
 # Ahead of real time it never gets slower than this much faster than real time: it has to catch up.
 _MOST_OF_MEDIA_TIME = 0.9
+_LONGEST_WAIT_S = 1.0
 
 
 class Brake:
-    """How long a sender that is ahead waits after each message, and whether calls may begin. One a node.
+    """Where senders that are ahead wait in line while the loop is late, and whether calls may begin. One a node.
 
-    The wait doubles while the loop is late and eases off when it is not, so it settles where the loop is just prompt:
-    one sender that catches up on an idle machine is not slowed down at all. Where the loop is late all the same, it has
+    Some go on at each turn of ten milliseconds: so many that the loop is just prompt, and never all of them at once.
+    One sender that catches up on an idle machine is not slowed down at all. Where the loop is late all the same, it has
     more to do in real time than it can.
 
     Attributes:
-        wait_s: The wait in force; 0 while nobody has to wait.
         late_s: How late the loop was of late.
     """
 
     def __init__(self) -> None:
-        """Start without a wait."""
-        self.wait_s = 0.0
+        """Start without a line."""
         self.late_s = 0.0
+        self._at_once: float | None = None
+        self._line: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def on(self) -> bool:
+        """Whether senders that are ahead have to wait."""
+        return self._at_once is not None
 
     async def run(self) -> None:
         """Watch the loop for as long as the node lives."""
         while True:
-            due_s = time.monotonic() + _TICK_S
-            await asyncio.sleep(_TICK_S)
-            self.adapt(time.monotonic() - due_s)
+            tick_s = _TURN_S if self.on else _LOOK_S
+            due_s = time.monotonic() + tick_s
+            await asyncio.sleep(tick_s)
+            self.adapt(time.monotonic() - due_s, tick_s)
 
-    def adapt(self, late_s: float) -> None:
-        """Take a look at how late the loop was."""
-        self.late_s += (late_s - self.late_s) * _NEWEST
+    def adapt(self, late_s: float, tick_s: float = _LOOK_S) -> None:
+        """Take a look at how late the loop was, `tick_s` after the one before, and let some of the line go on."""
+        self.late_s += (late_s - self.late_s) * _NEWEST * tick_s / _LOOK_S
         if late_s > _LATE_S:
-            self.wait_s = min(max(2 * self.wait_s, _FIRST_WAIT_S), _LONGEST_WAIT_S)
-        else:
-            eased_s = self.wait_s * _EASING
-            self.wait_s = eased_s if eased_s > _NO_WAIT_S else 0.0
+            self._at_once = max(_FEWEST, (self._at_once or _MOST) / 2)
+        elif self._at_once is not None:
+            self._at_once = self._at_once + 1 if self._at_once < _MOST else None
+        self._let_go()
+
+    async def turn(self, most_s: float) -> None:
+        """Wait until the line has come round to this sender, and no longer than `most_s`."""
+        place = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await place
 
     def refusal(self) -> Overloaded | None:
         """Return why no recording may begin, or None."""
@@ -65,6 +84,15 @@ class Brake:
             return None
         message = f"the server is {self.late_s * 1000:.0f} ms late with what it records: begin elsewhere, or try again"
         return Overloaded(Reason.OVERLOADED, message, retry_after_s=_RETRY_AFTER_S)
+
+    def _let_go(self) -> None:
+        left = math.inf if self._at_once is None else int(self._at_once)
+        while self._line and left:
+            place = self._line.popleft()
+            # Who waited too long, or was cut off, has gone on already.
+            if not place.done():
+                place.set_result(None)
+                left -= 1
 
 
 class Pace:
@@ -86,15 +114,15 @@ class Pace:
             frame: How far the call's audio reaches now, in recording frames.
             sequence: The sequence that is due now.
         """
-        if not self._brake.wait_s:
+        if not self._brake.on:
             return False
         counted = max(frame - self._first_frame, (sequence - self._first_sequence) * _MESSAGE_FRAMES)
         return counted - (time.monotonic() - self._began_s) * RECORDING_RATE_HZ >= _FREE_FRAMES
 
-    def wait_s(self, frame: int, sequence: int) -> float:
-        """Say how long to wait before the next message is read; 0 for a stream that does not have to. See `waits`."""
+    async def keep(self, frame: int, sequence: int) -> None:
+        """Wait before the next message is read, if the stream has to; see `waits`."""
         if not self.waits(frame, sequence):
-            return 0.0
+            return
         new = max(frame - self._frame, (sequence - self._sequence) * _MESSAGE_FRAMES)
         self._frame, self._sequence = frame, sequence
-        return min(self._brake.wait_s, _MOST_OF_MEDIA_TIME * new / RECORDING_RATE_HZ)
+        await self._brake.turn(min(_LONGEST_WAIT_S, _MOST_OF_MEDIA_TIME * new / RECORDING_RATE_HZ))

@@ -1,7 +1,5 @@
 """When the senders of a recording have to wait: what they bring comes faster than it can be dealt with."""
 
-import asyncio
-
 from recorder_service.sessions.feed import Feed
 from recorder_service.sessions.journal_port import Journal
 from recorder_service.sessions.render_queue import RenderQueue
@@ -38,8 +36,7 @@ class Pressure:
             feed: Its stream.
             frame: How far its audio reaches, in recording frames.
         """
-        if wait_s := feed.wait_s(frame):
-            await asyncio.sleep(wait_s)
+        await feed.keep_pace(frame)
         await self._queue.room()
         if self._journal.queued_bytes > _MAX_QUEUED_BYTES:
             await self._journal.wait_durable(feed.acks.last_lsn, _DURABLE_TIMEOUT_S)
