@@ -15,6 +15,7 @@ from recorder_service.api.conversions import FileUrls
 from recorder_service.api.requests import LegRequest, StartRequest, start_request, uuid
 from recorder_service.api.rounds import Rounds
 from recorder_service.domain.application import Application
+from recorder_service.domain.channels import channel_of
 from recorder_service.domain.encoder_choice import EncoderDefaults, chosen_encoder
 from recorder_service.domain.recording import LegRole, RecordedLeg, Recording, RecordingKind, RecordingState
 from recorder_service.errors import BadInput, Reason
@@ -119,6 +120,6 @@ def _legs(legs: tuple[LegRequest, ...], channels: int) -> tuple[RecordedLeg, ...
     """Give each leg its channel: the caller the first, the others the next ones, the last channel all that are left."""
     ordered = sorted(legs, key=lambda leg: leg.role is not LegRole.CALLER)
     return tuple(
-        RecordedLeg(leg.leg_id, leg.role, leg.encoding, leg.sample_rate_hz, channel=min(index, channels - 1))
+        RecordedLeg(leg.leg_id, leg.role, leg.encoding, leg.sample_rate_hz, channel=channel_of(index, channels))
         for index, leg in enumerate(ordered)
     )

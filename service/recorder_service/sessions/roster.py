@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from recorder_service.audio.formats import Encoding, LegFormat
-from recorder_service.audio.mixing import channel_of
 from recorder_service.audio.slips import CELL_FRAMES
 from recorder_service.audio.steps import PathLeg
 from recorder_service.audio.tracks import LegStatistics
+from recorder_service.domain.channels import channel_of
 from recorder_service.domain.recording import (
     LegRole,
     LegStay,
