@@ -1,9 +1,13 @@
 """The beep at the start: in the caller's ear, and in the recording."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+from tests.harness import processes
 from tests.harness.client import Call, Client, Tenant, leg
 from tests.harness.files import download, lag_frames, wav_channels
+from tests.harness.server import Server
 from tests.harness.speech import speech
 
 from recorder import g711
@@ -69,3 +73,14 @@ async def test_recording_without_beep_plays_nothing(client: Client, tenant: Tena
     recording = await call.hang_up()
     assert "play" not in [response.WhichOneof("payload") for response in call.responses]
     np.testing.assert_array_equal(wav_channels(download(recording, tenant))[0], PROMPT)
+
+
+async def test_beep_is_made_without_numpy(server: Server, client: Client, tenant: Tenant) -> None:
+    """Nobody waits for 50 ms of imports, on the loop that receives, when the first caller is to hear one."""
+    call = await client.call(tenant, ncco=BEEP)
+    await play(call)
+    await call.stream(caller=PROMPT.tobytes())
+    await call.hang_up()
+    rendering = processes.render_processes(server.pid)
+    for pid in processes.family(server.pid):
+        assert ("numpy" in Path(f"/proc/{pid}/maps").read_text()) == (pid in rendering)

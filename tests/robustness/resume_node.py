@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from recorder_service.audio.rendition import Rendition
 from recorder_service.catalog.catalog import Catalog
 from recorder_service.domain.application import Application
 from recorder_service.domain.options import EncoderOptions, FileFormat, RecordOptions
@@ -166,7 +167,7 @@ class Node:
             catalog=ground.catalog.recordings,
             journal=self.journal,
             finisher=finisher,
-            factory=PathFactory(SpoolDirectory(self._directory / "spool"), max_recording_s=3600),
+            factory=PathFactory(SpoolDirectory(self._directory / "spool"), max_recording_s=3600, render=Rendition),
             workers=Workers(ground.workers, ground.workers, 2),
             background=self._background,
             admission=Admission(10, lambda: None),

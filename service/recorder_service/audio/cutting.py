@@ -4,7 +4,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from recorder_service.audio.formats import Pcm
+from recorder_service.audio.samples import Pcm
 
 
 class Cutter:

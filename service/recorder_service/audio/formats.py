@@ -1,17 +1,14 @@
 """What a leg sends: its encoding and sample rate, and how its frames relate to frames of the recording."""
 
 import enum
-import functools
+import sys
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recorder_service.audio.g711 import a_law_code, mu_law_code
 from recorder_service.errors import BadInput, Reason
 
-Pcm = NDArray[np.int16]
-"""Linear samples, int16. Shape and rate are said where it is used."""
 Payload = bytes | memoryview
 """Encoded audio as it came; a memoryview has format `B`, so that its length is its size in bytes."""
 
@@ -19,10 +16,6 @@ RECORDING_RATE_HZ = 16_000
 SAMPLE_RATES_HZ = (8_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 ALIGNED_FRAMES = 160
 """Recording frames that are a whole number of leg frames at every supported rate (441 at 44.1 kHz)."""
-
-_T = TypeVar("_T", bound=np.generic)
-_MU_LAW_BIAS = 132
-_MU_LAW_CLIP = 32_635
 
 
 class Encoding(enum.Enum):
@@ -111,80 +104,17 @@ class LegFormat:
         """Give the first leg frame that is not earlier than the instant of `recording_frame`."""
         return -(-recording_frame * self.sample_rate_hz // RECORDING_RATE_HZ)
 
-    def decode(self, payload: Payload) -> Pcm:
-        """Turn a payload into samples.
+    def encode(self, samples: Iterable[int]) -> bytes:
+        """Turn samples (16 bit, the leg's own rate) into a payload.
 
-        Returns:
-            pcm: int16, shape (frames,), the leg's own rate. LINEAR16 may share the payload's memory and is then
-            read-only.
-
-        Raises:
-            BadInput: PARTIAL_FRAME when the payload ends within a frame.
+        Meant for a tone now and then, so that who plays it needs no NumPy; `samples.decode` is the way back.
         """
-        self.frame_count(len(payload))
+        pcm = array("h", samples)
         if self.encoding is Encoding.LINEAR16:
-            return np.frombuffer(payload, dtype="<i2").astype(np.int16, copy=False)
-        table = _mu_law_values() if self.encoding is Encoding.MULAW else _a_law_values()
-        return table[np.frombuffer(payload, dtype=np.uint8)]
-
-    def encode(self, pcm: Pcm) -> bytes:
-        """Turn samples (int16, shape (frames,), the leg's own rate) into a payload."""
-        if self.encoding is Encoding.LINEAR16:
-            return pcm.astype("<i2", copy=False).tobytes()
-        table = _mu_law_bytes() if self.encoding is Encoding.MULAW else _a_law_bytes()
-        return table[np.ascontiguousarray(pcm).view(np.uint16)].tobytes()
-
-
-@functools.cache
-def _mu_law_values() -> Pcm:
-    """Decode every mu-law byte. Source: ITU-T G.711 (11/88), table 2 (values times four, as 16 bit)."""
-    code = ~np.arange(256, dtype=np.int32) & 0xFF
-    magnitude = ((((code & 0x0F) << 3) + _MU_LAW_BIAS) << ((code >> 4) & 7)) - _MU_LAW_BIAS
-    return _frozen(np.where(code & 0x80, -magnitude, magnitude).astype(np.int16))
-
-
-@functools.cache
-def _a_law_values() -> Pcm:
-    """Decode every A-law byte. Source: ITU-T G.711 (11/88), table 1 (values times eight, as 16 bit)."""
-    code = np.arange(256, dtype=np.int32) ^ 0x55
-    segment = (code >> 4) & 7
-    step = ((code & 0x0F) << 4) + 8
-    magnitude = np.where(segment == 0, step, (step + 0x100) << np.maximum(segment - 1, 0))
-    return _frozen(np.where(code & 0x80, magnitude, -magnitude).astype(np.int16))
-
-
-@functools.cache
-def _mu_law_bytes() -> NDArray[np.uint8]:
-    """Encode every 16 bit sample as mu-law; index by the sample seen as uint16. Source: ITU-T G.711, table 2."""
-    linear = np.arange(65_536, dtype=np.uint16).view(np.int16).astype(np.int32)
-    # The law is defined on 14 bits: the lowest two do not count.
-    reduced = (linear >> 2) << 2
-    magnitude = np.minimum(np.abs(reduced), _MU_LAW_CLIP) + _MU_LAW_BIAS
-    segment = _bit_length(magnitude) - 8
-    code = (segment << 4) | ((magnitude >> (segment + 3)) & 0x0F)
-    sign = np.where(linear < 0, 0x7F, 0xFF)
-    return _frozen((code ^ sign).astype(np.uint8))
-
-
-@functools.cache
-def _a_law_bytes() -> NDArray[np.uint8]:
-    """Encode every 16 bit sample as A-law; index by the sample seen as uint16. Source: ITU-T G.711, table 1."""
-    linear = np.arange(65_536, dtype=np.uint16).view(np.int16).astype(np.int32)
-    # The law is defined on 13 bits, and its negative side mirrors the positive one around -1/2.
-    reduced = linear >> 3
-    magnitude = np.where(reduced < 0, -reduced - 1, reduced)
-    segment = np.maximum(_bit_length(magnitude) - 5, 0)
-    code = (segment << 4) | ((magnitude >> np.maximum(segment, 1)) & 0x0F)
-    sign = np.where(linear < 0, 0x55, 0xD5)
-    return _frozen((code ^ sign).astype(np.uint8))
-
-
-def _bit_length(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Count the bits that each value (0 to 2**24) needs; 0 needs none."""
-    return np.frexp(values.astype(np.float64))[1].astype(np.int32)
-
-
-def _frozen(table: NDArray[_T]) -> NDArray[_T]:
-    """Make a shared table read-only."""
-    table.flags.writeable = False
-    return table
+            if sys.byteorder == "big":
+                pcm.byteswap()
+            return pcm.tobytes()
+        code_of = mu_law_code if self.encoding is Encoding.MULAW else a_law_code
+        # A tone has few values, and each of them often.
+        codes = {sample: code_of(sample) for sample in set(pcm)}
+        return bytes(map(codes.__getitem__, pcm))

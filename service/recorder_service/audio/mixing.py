@@ -1,11 +1,11 @@
-"""Adding legs up: which channel a leg belongs to, and a limiter instead of clipping where the sum is too loud."""
+"""Adding legs up, with a limiter instead of clipping where the sum is too loud."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recorder_service.audio.formats import Pcm
+from recorder_service.audio.samples import Pcm
 
 Sums = NDArray[np.int32]
 
@@ -18,15 +18,6 @@ _PEAK = 32_767
 _INT16_MIN = -32_768
 _UNIT = 1 << 30
 _PART_FRAMES = 4_096
-
-
-def channel_of(position: int, channels: int) -> int:
-    """Choose a leg's channel: legs take channels by position, those beyond the last share the last.
-
-    One channel is the mono mix. With two, position 0 is the caller (left) and everybody else is what the caller hears
-    (right). With more, the position is the order of joining.
-    """
-    return min(position, channels - 1)
 
 
 class Limiter:

@@ -16,9 +16,10 @@ from typing import Protocol
 import numpy as np
 
 from recorder_service.audio.cutting import Cutter
-from recorder_service.audio.formats import ALIGNED_FRAMES, LegFormat, Payload, Pcm
+from recorder_service.audio.formats import ALIGNED_FRAMES, LegFormat, Payload
 from recorder_service.audio.mixing import Mixer
 from recorder_service.audio.resampling import CONTEXT_FRAMES
+from recorder_service.audio.samples import Pcm
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.timeline import Block
 from recorder_service.audio.voices import PieceQueue, Voice

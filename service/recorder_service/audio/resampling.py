@@ -9,7 +9,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from recorder_service.audio.formats import ALIGNED_FRAMES, RECORDING_RATE_HZ, LegFormat, Pcm
+from recorder_service.audio.formats import ALIGNED_FRAMES, RECORDING_RATE_HZ, LegFormat
+from recorder_service.audio.samples import Pcm
 
 CONTEXT_FRAMES = 2 * ALIGNED_FRAMES
 """Recording frames on either side of an instant that the filters reach, rounded up (the widest reaches 158)."""

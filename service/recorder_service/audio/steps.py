@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from recorder_service.audio.chunks import PlacedChunk, fill, payload_of, runs
 from recorder_service.audio.formats import LegFormat, Payload
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.timeline import Block
-from recorder_service.audio.tracks import PlacedChunk
-from recorder_service.audio.voices import fill, payload_of, runs
 
 
 @dataclass(frozen=True, slots=True)

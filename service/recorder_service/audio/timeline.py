@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from recorder_service.audio.chunks import PlacedChunk
 from recorder_service.audio.formats import ALIGNED_FRAMES, RECORDING_RATE_HZ, LegFormat, Payload
-from recorder_service.audio.tracks import LegStatistics, PlacedChunk, Placement, Track
+from recorder_service.audio.tracks import LegStatistics, Placement, Track
 from recorder_service.errors import BadInput, Reason
 
 BLOCK_FRAMES = RECORDING_RATE_HZ

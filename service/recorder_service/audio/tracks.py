@@ -4,22 +4,10 @@ import bisect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
+from recorder_service.audio.chunks import PlacedChunk, offset_of, size_bytes
 from recorder_service.audio.formats import LegFormat, Payload
-
-
-class PlacedChunk(NamedTuple):
-    """A payload at its place in a block; a tuple, because one is made for every message.
-
-    Attributes:
-        offset: First frame, in leg frames from the start of the block.
-        payload: Whole frames in the leg's encoding; chunks of one block never overlap.
-    """
-
-    offset: int
-    payload: Payload
 
 
 class Placement(NamedTuple):
@@ -58,8 +46,6 @@ class LegStatistics:
 
 
 _NEVER = sys.maxsize
-_offset_of = itemgetter(0)
-_payload_of = itemgetter(1)
 
 
 class Track:
@@ -170,7 +156,7 @@ class Track:
         chunks = self._chunks.pop(block, None)
         if chunks is None:
             return ()
-        self._taken_frames += _size_bytes(chunks) // self.frame_size
+        self._taken_frames += size_bytes(chunks) // self.frame_size
         return tuple(chunks)
 
     def truncate(self, end_frame: int) -> None:
@@ -185,7 +171,7 @@ class Track:
         ]
         if kept:
             self._chunks[block] = kept
-        self._frames -= (_size_bytes(dropped) + _size_bytes(chunks) - _size_bytes(kept)) // self.frame_size
+        self._frames -= (size_bytes(dropped) + size_bytes(chunks) - size_bytes(kept)) // self.frame_size
 
     def close_for_good(self, end_frame: int) -> None:
         """Count the gaps up to this recording frame; whatever comes now is late."""
@@ -242,7 +228,7 @@ class Track:
         """Insert the parts of a payload that nothing covers yet; give the number of frames inserted."""
         size = self.frame_size
         cursor, end = offset, offset + len(payload) // size
-        at = bisect.bisect_right(chunks, offset, key=_offset_of)
+        at = bisect.bisect_right(chunks, offset, key=offset_of)
         if at:
             cursor = max(cursor, self._end_of(chunks[at - 1]))
         written = 0
@@ -259,7 +245,3 @@ class Track:
 
     def _end_of(self, chunk: PlacedChunk) -> int:
         return chunk.offset + len(chunk.payload) // self.frame_size
-
-
-def _size_bytes(chunks: list[PlacedChunk]) -> int:
-    return sum(map(len, map(_payload_of, chunks)))

@@ -2,16 +2,15 @@
 
 from collections import deque
 from collections.abc import Sequence
-from operator import itemgetter
 
 import numpy as np
 
-from recorder_service.audio.formats import LegFormat, Payload, Pcm
+from recorder_service.audio.chunks import PlacedChunk, fill, payload_of, runs
+from recorder_service.audio.formats import LegFormat, Payload
 from recorder_service.audio.resampling import LegResampler
-from recorder_service.audio.slips import REACH_FRAMES, Slip, smooth
-from recorder_service.audio.tracks import PlacedChunk
-
-payload_of = itemgetter(1)
+from recorder_service.audio.samples import Pcm, decode
+from recorder_service.audio.slips import REACH_FRAMES, Slip
+from recorder_service.audio.smoothing import smooth
 
 
 class PieceQueue:
@@ -68,6 +67,8 @@ class Voice:
         self._resampler: LegResampler | None = None
         self._pieces = PieceQueue()
         self._slips: list[Slip] = []
+        # What slips to come took out, by their frames.
+        self._taken_out: dict[int, Pcm] = {}
 
     @property
     def ready_frame(self) -> int | None:
@@ -80,9 +81,8 @@ class Voice:
 
     def take_out(self, frame: int, payload: Payload) -> None:
         """Note what a slip at a leg frame took out."""
-        for slip in self._slips:
-            if slip.frame == frame:
-                slip.taken_out = self._format.decode(payload)
+        if any(slip.frame == frame for slip in self._slips):
+            self._taken_out[frame] = decode(payload, self._format)
 
     def hear(self, start_frame: int, frames: int, chunks: Sequence[PlacedChunk]) -> None:
         """Take the chunks of the next stretch of the recording (recording frames); often there are none."""
@@ -103,9 +103,11 @@ class Voice:
     def _smoothed(self, start_frame: int, pcm: Pcm) -> Pcm:
         """Smooth the slips of a stretch that starts at a leg frame, and forget them and those before it."""
         end_frame = start_frame + len(pcm)
+        reach_frames = self._format.leg_frame(REACH_FRAMES)
         for slip in self._slips:
+            taken_out = self._taken_out.pop(slip.frame, None) if slip.frame < end_frame else None
             if start_frame <= slip.frame < end_frame:
-                pcm = smooth(pcm, slip.frame - start_frame, slip, self._format.leg_frame(REACH_FRAMES))
+                pcm = smooth(pcm, slip.frame - start_frame, slip.by_frames, reach_frames, taken_out)
         self._slips = [slip for slip in self._slips if slip.frame >= end_frame]
         return pcm
 
@@ -133,27 +135,9 @@ def assemble(chunks: Sequence[PlacedChunk], leg_format: LegFormat, frames: int) 
     """
     # One decoding a run of chunks, not one a chunk: a call costs more than the 20 ms it decodes.
     if fill(chunks, leg_format, frames):
-        return leg_format.decode(b"".join(map(payload_of, chunks)))
+        return decode(b"".join(map(payload_of, chunks)), leg_format)
     pcm = np.zeros(frames, dtype=np.int16)
     for offset, payloads in runs(chunks, leg_format.bytes_per_frame):
-        run = leg_format.decode(b"".join(payloads))
+        run = decode(b"".join(payloads), leg_format)
         pcm[offset : offset + len(run)] = run
     return pcm
-
-
-def fill(chunks: Sequence[PlacedChunk], leg_format: LegFormat, frames: int) -> bool:
-    """Say whether chunks fill a block of so many leg frames: they do when they are as long, as none overlap."""
-    return sum(map(len, map(payload_of, chunks))) == frames * leg_format.bytes_per_frame
-
-
-def runs(chunks: Sequence[PlacedChunk], bytes_per_frame: int) -> list[tuple[int, list[Payload]]]:
-    """Group chunks of a block that follow each other without a gap: where each group begins, and its payloads."""
-    runs: list[tuple[int, list[Payload]]] = []
-    next_offset = -1
-    for offset, payload in chunks:
-        if offset == next_offset:
-            runs[-1][1].append(payload)
-        else:
-            runs.append((offset, [payload]))
-        next_offset = offset + len(payload) // bytes_per_frame
-    return runs

@@ -12,7 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from recorder_service.api.rounds import Rounds
-from recorder_service.audio.rendition import Rendition
+from recorder_service.audio.plan import Plan, Rendering
 from recorder_service.bootstrap.ground import Ground
 from recorder_service.catalog.nodes import check_claim
 from recorder_service.catalog.recordings import Recordings
@@ -190,7 +190,7 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
         factory=PathFactory(
             spool,
             max_recording_s=settings.max_recording_s,
-            render=Rendition if desk.processes is None else desk.processes.begin,
+            render=_render(desk.processes),
             on_encoded=ground.metrics.audio.encoded,
         ),
         workers=desk.workers,
@@ -204,6 +204,16 @@ def live_recordings(settings: Settings, ground: Ground, desk: Desk, finisher: Fi
     ground.metrics.recordings.watch(lambda: recordings)
     ground.metrics.watch_background(lambda: len(ground.background))
     return recordings
+
+
+def _render(processes: RenderProcesses | None) -> Callable[[Plan], Rendering]:
+    """Return what begins the rendering of a recording."""
+    if processes is not None:
+        return processes.begin
+    # NumPy and the encoders are loaded only where audio is rendered.
+    from recorder_service.audio.rendition import Rendition
+
+    return Rendition
 
 
 def _conferences(settings: Settings, ground: Ground, desk: Desk, recordings: LiveRecordings) -> Conferences:

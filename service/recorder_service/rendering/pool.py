@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from recorder_service.audio.rendition import Plan
+from recorder_service.audio.plan import Plan
 from recorder_service.rendering.process import RemoteRendition, RenderProcess
 
 

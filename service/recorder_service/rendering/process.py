@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import LegFormat
-from recorder_service.audio.rendition import Plan, Progress, Take, Write
+from recorder_service.audio.plan import Plan, Progress, Take, Write
 from recorder_service.audio.steps import PathLeg, Step, detached
 from recorder_service.errors import Reason, Unavailable
 from recorder_service.rendering.wire import Answer, Request, Wire, Work

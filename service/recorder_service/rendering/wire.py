@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from recorder_service.audio.finished import Finished
-from recorder_service.audio.rendition import Plan, Progress
+from recorder_service.audio.plan import Plan, Progress
 from recorder_service.audio.steps import Step
 
 _LENGTH = struct.Struct("<I")

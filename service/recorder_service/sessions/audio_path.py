@@ -11,7 +11,7 @@ from typing import Protocol
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import Payload
-from recorder_service.audio.rendition import Host, Progress, Rendering, Take
+from recorder_service.audio.plan import Host, Progress, Rendering, Take
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step, TakeOut
 from recorder_service.audio.timeline import Block, Timeline

@@ -1,12 +1,13 @@
 """Builds the audio path of a recording from what the catalog knows of it."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
 from recorder_service.audio.formats import RECORDING_RATE_HZ, Encoding, LegFormat
-from recorder_service.audio.rendition import Plan, Rendering, Rendition
+from recorder_service.audio.plan import Plan, Rendering
 from recorder_service.audio.steps import PathLeg
 from recorder_service.audio.timeline import BLOCK_FRAMES, LATE_FRAMES, Timeline
 from recorder_service.audio.tones import beep
@@ -50,7 +51,7 @@ class PathFactory:
         spools: Spools,
         *,
         max_recording_s: int,
-        render: Callable[[Plan], Rendering] = Rendition,
+        render: Callable[[Plan], Rendering],
         on_encoded: Callable[[float], None] = lambda _spent_s: None,
     ) -> None:
         """Build into `spools`.
@@ -121,7 +122,13 @@ def leg_format(leg: RecordedLeg) -> LegFormat:
 
 def leg_beep(leg_id: str, encoded: LegFormat, position: int) -> Play:
     """Return the beep for a leg's ear, at a position of its own."""
-    return Play(leg_id, position, encoded.encode(beep(sample_rate_hz=encoded.sample_rate_hz)))
+    return Play(leg_id, position, _beep(encoded))
+
+
+# One a rate and encoding: a beep has 8 to 48 KB, and takes milliseconds to make.
+@functools.cache
+def _beep(encoded: LegFormat) -> bytes:
+    return encoded.encode(beep(sample_rate_hz=encoded.sample_rate_hz))
 
 
 def start_beep(recording: Recording) -> Play | None:

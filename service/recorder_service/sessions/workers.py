@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from recorder_service.audio.finished import Finished
-from recorder_service.audio.rendition import Host
+from recorder_service.audio.plan import Host
 from recorder_service.errors import Overloaded, Reason
 from recorder_service.sessions.audio_path import AudioPath, SpooledFile, run_batch
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recorder_service.audio.formats import Pcm
-from recorder_service.audio.mixing import REACH_FRAMES, Limiter, Mixer, channel_of
+from recorder_service.audio.mixing import REACH_FRAMES, Limiter, Mixer
+from recorder_service.audio.samples import Pcm
 
 Sums = NDArray[np.int32]
 
@@ -116,11 +116,3 @@ def test_overload_of_one_channel_leaves_the_others_alone() -> None:
     mixed = np.concatenate((mixer.mix(3000, [(loud, (0,)), (loud, (0,)), (quiet, (1,))]), mixer.flush()), axis=1)
     assert np.all(mixed[0] == 32_767)
     assert np.array_equal(mixed[1], quiet)
-
-
-@pytest.mark.parametrize(
-    ("channels", "expected"), [(1, [0, 0, 0, 0, 0]), (2, [0, 1, 1, 1, 1]), (3, [0, 1, 2, 2, 2]), (32, [0, 1, 2, 3, 4])]
-)
-def test_legs_beyond_the_last_channel_share_it(channels: int, expected: list[int]) -> None:
-    """Legs take channels by position, the rest goes into the last."""
-    assert [channel_of(position, channels) for position in range(5)] == expected

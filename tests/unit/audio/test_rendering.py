@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder_service.audio.formats import Encoding, LegFormat, Pcm
+from recorder_service.audio.formats import Encoding, LegFormat
 from recorder_service.audio.mixing import REACH_FRAMES
 from recorder_service.audio.rendering import MAX_SILENCE_SAMPLES, Rendered, Renderer
 from recorder_service.audio.resampling import CONTEXT_FRAMES, Resampler
+from recorder_service.audio.samples import Pcm
 from recorder_service.audio.silence import SilenceGate
 from recorder_service.audio.timeline import Block, Timeline
 

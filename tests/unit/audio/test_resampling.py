@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal
 
-from recorder_service.audio.formats import Encoding, LegFormat, Pcm
+from recorder_service.audio.formats import Encoding, LegFormat
 from recorder_service.audio.resampling import CONTEXT_FRAMES, LegResampler, Resampler
+from recorder_service.audio.samples import Pcm
 
 OTHER_RATES_HZ = (8_000, 24_000, 32_000, 44_100, 48_000)
 SPEECH = Path("/usr/share/asterisk/sounds/en_US_f_Allison/all-circuits-busy-now.wav")

@@ -13,7 +13,8 @@ from tests.harness.processes import render_processes
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import Encoding, LegFormat
-from recorder_service.audio.rendition import Plan, Progress, Rendition
+from recorder_service.audio.plan import Plan, Progress
+from recorder_service.audio.rendition import Rendition
 from recorder_service.audio.slips import Slip
 from recorder_service.audio.steps import CutBegin, CutEnd, Hold, PathLeg, SlipLeg, Step
 from recorder_service.audio.timeline import Block, Timeline

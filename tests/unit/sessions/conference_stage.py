@@ -20,6 +20,7 @@ from tests.unit.sessions.stage import MemoryCatalog, Piece
 
 from recorder_service.audio.finished import Finished
 from recorder_service.audio.formats import Encoding, LegFormat, Payload
+from recorder_service.audio.rendition import Rendition
 from recorder_service.domain.application import Application
 from recorder_service.domain.options import EncoderOptions, FileFormat, RecordOptions
 from recorder_service.domain.recording import Recording, RecordingState
@@ -148,7 +149,7 @@ class Stage:
         self.files: list[HeardFile] = []
         self.lives: list[LiveRecording] = []
         self._workers = workers
-        self._factory = PathFactory(self, max_recording_s=max_recording_s)
+        self._factory = PathFactory(self, max_recording_s=max_recording_s, render=Rendition)
         self.application = an_application()
         self.conferences = Conferences(
             recordings=self,

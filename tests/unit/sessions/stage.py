@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from tests.unit.journal.building import running
 
+from recorder_service.audio.rendition import Rendition
 from recorder_service.domain.delivery import Delivery
 from recorder_service.domain.event import Event, EventType, KeyPress, LegChange
 from recorder_service.domain.recording import PauseInterval, RecordedLeg, Recording, RecordingState, StopReason
@@ -182,7 +183,8 @@ async def acting(directory: Path, recording: Recording, workers: Executor) -> As
     """Give a live recording on a journal that lies in `directory`, and close the journal in the end."""
     async with running(directory / "journal") as journal:
         catalog, finisher, background = MemoryCatalog(), KeepingFinisher(), BackgroundTasks()
-        built = PathFactory(SpoolDirectory(directory / "spool"), max_recording_s=MAX_RECORDING_S).build(recording)
+        spool = SpoolDirectory(directory / "spool")
+        built = PathFactory(spool, max_recording_s=MAX_RECORDING_S, render=Rendition).build(recording)
         around = Surroundings(
             journal=LastingJournal(journal),
             finisher=finisher,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.sessions.recordings import a_recording
 
+from recorder_service.audio.rendition import Rendition
 from recorder_service.domain.recording import PauseMode
 from recorder_service.errors import BadInput, Reason
 from recorder_service.finishing.spool import SpoolDirectory
@@ -32,7 +33,8 @@ class Piece:
 @pytest.fixture
 def path(tmp_path: Path) -> AudioPath:
     """The path of a caller at 8 kHz mu-law and a callee at 16 kHz linear."""
-    return PathFactory(SpoolDirectory(tmp_path / "spool"), max_recording_s=100).build(a_recording()).path
+    factory = PathFactory(SpoolDirectory(tmp_path / "spool"), max_recording_s=100, render=Rendition)
+    return factory.build(a_recording()).path
 
 
 @pytest.fixture

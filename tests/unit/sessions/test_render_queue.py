@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from tests.unit.sessions.recordings import a_recording
 
+from recorder_service.audio.rendition import Rendition
 from recorder_service.audio.timeline import Block
 from recorder_service.errors import Overloaded, Reason
 from recorder_service.finishing.spool import SpoolDirectory
@@ -32,7 +33,8 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def path(tmp_path: Path) -> AudioPath:
     """A real path."""
-    return PathFactory(SpoolDirectory(tmp_path / "spool"), max_recording_s=3600).build(a_recording()).path
+    factory = PathFactory(SpoolDirectory(tmp_path / "spool"), max_recording_s=3600, render=Rendition)
+    return factory.build(a_recording()).path
 
 
 def _talk(path: AudioPath, seconds: range) -> None:
