@@ -6,10 +6,16 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from recorder_service.catalog.engine import Database, DatabaseOptions, open_database
-from recorder_service.catalog.tables import SCHEMA_VERSION, events, feed
+from recorder_service.catalog.tables import SCHEMA_VERSION, events, feed, metadata
 from recorder_service.errors import Reason, StartupError
 
-_VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
+# As Alembic makes it.
+_VERSION = sa.Table(
+    "alembic_version",
+    sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 # The number that the next transaction gets, at least.
 _NEXT_TRANSACTION = sa.text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
 
@@ -76,7 +82,7 @@ async def prepare_schema(database: Database, *, migrate: bool) -> None:
 
 
 async def migrate_schema(database: Database) -> None:
-    """Migrate what is due; Alembic is loaded only here.
+    """Migrate what is due, or make the schema of a database that has none.
 
     Processes that do so together migrate once: the version is read again where nobody else migrates.
 
@@ -112,14 +118,25 @@ def _needs_migration(state: SchemaState) -> StartupError:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    from recorder_service.catalog.migrations import upgrade
-
     if _version(connection) == SCHEMA_VERSION:
         return
-    upgrade(connection)
+    if sa.inspect(connection).has_table(_VERSION.name):
+        # Loading Alembic takes more than a tenth of a start.
+        from recorder_service.catalog.migrations import upgrade
+
+        upgrade(connection)
+    else:
+        _make(connection)
     if connection.execute(sa.select(feed.c.feed_id)).first() is None:
         # Names this feed in cursors, so that a cursor of another database is refused.
         connection.execute(feed.insert().values(feed_id=uuid.uuid4().hex, purged_position=0, reached_position=0))
+
+
+def _make(connection: sa.Connection) -> None:
+    """Make the tables as they are now, all at once; a table that is there already is somebody else's, and an error."""
+    metadata.create_all(connection, checkfirst=False)
+    _VERSION.create(connection)
+    connection.execute(_VERSION.insert().values(version_num=SCHEMA_VERSION))
 
 
 def _go_on_above(connection: sa.Connection) -> None:

@@ -1,7 +1,8 @@
 """The tables of the catalog, for SQLite and PostgreSQL.
 
 Columns beside a `document` are copies of what queries look for or what the database itself counts; a document and its
-columns are only ever written together. `migrations/` builds the same tables step by step; a test compares the two.
+columns are only ever written together. A new database gets these tables at once; for older ones `migrations/` builds
+the same step by step, and a test compares the two.
 """
 
 from datetime import datetime

@@ -1,7 +1,8 @@
 """Alembic migrations of the catalog, run from the installed package without an ini file.
 
 A new one is `versions/revision_NNNN.py` with the next number, `SCHEMA_VERSION` in `tables.py` set to it, and the tables
-there changed alike.
+there changed alike. A new database is made from the tables alone: what a migration does beside, `schema.py` has to do
+for it.
 """
 
 from pathlib import Path
