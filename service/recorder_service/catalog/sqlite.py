@@ -25,7 +25,8 @@ _READERS = 4
 _DEADLINE_S = 30.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 # Of each connection: what SQLite takes by itself (2 MB) fills up for days, and the system keeps the same pages.
-_PAGE_CACHE_KIB = 512
+_WRITER_CACHE_KIB = 512
+_READER_CACHE_KIB = 128
 _WAL_PATIENCE_S = 5.0
 _WAL_RETRY_S = 0.01
 
@@ -219,7 +220,7 @@ def _sqlite_engine(path: Path, busy_timeout_s: float, **options: Any) -> sa.Engi
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # None: the driver begins no transactions of its own, which would begin as readers and could not become writers.
     connection.isolation_level = None
-    _pragmas(connection, "foreign_keys=ON", "synchronous=FULL", f"cache_size={-_PAGE_CACHE_KIB}")
+    _pragmas(connection, "foreign_keys=ON", "synchronous=FULL")
 
 
 def _write_ahead(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -227,6 +228,7 @@ def _write_ahead(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> No
     while True:
         try:
             _pragmas(connection, "journal_mode=WAL", f"journal_size_limit={_WAL_LIMIT_BYTES}")
+            _pragmas(connection, f"cache_size={-_WRITER_CACHE_KIB}")
         except sqlite3.OperationalError:
             # SQLite does not wait by itself here, should another process open a new file at the same moment.
             if time.monotonic() > give_up_s:
@@ -237,7 +239,7 @@ def _write_ahead(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> No
 
 
 def _only_query(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    _pragmas(connection, "query_only=ON")
+    _pragmas(connection, "query_only=ON", f"cache_size={-_READER_CACHE_KIB}")
 
 
 def _pragmas(connection: DBAPIConnection, *settings: str) -> None:
