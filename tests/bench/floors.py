@@ -72,9 +72,9 @@ def receiver(*, tuned: bool) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def least_recorder(*, wav: bool) -> Iterator[tuple[int, int]]:
-    """Run the least program that does the whole work; gives its process id and port."""
-    with _started("tests.bench.least_recorder", *(["--wav"] if wav else [])) as (pid, line):
+def least_recorder(waits: Path, *, wav: bool) -> Iterator[tuple[int, int]]:
+    """Run the least program that does the whole work; gives its process id and port. It fills the file at its end."""
+    with _started("tests.bench.least_recorder", str(waits), *(["--wav"] if wav else [])) as (pid, line):
         yield pid, int(line)
 
 

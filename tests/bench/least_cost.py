@@ -20,12 +20,13 @@ from tests.bench.traffic import Traffic
 from tests.harness.processes import Watch, processor_ticks, steal_percent
 
 _GROUPS_PER_S = 50.0
+_SOON_S = 0.05
 
 
 def measure(load: Load, *, wav: bool) -> dict[str, float]:
     """Return what it costs, and the floors under it, CPU seconds a call-hour."""
     ticks = processor_ticks()
-    traffic, cost_s = _run(load, wav=wav)
+    traffic, cost_s, waits_s = _run(load, wav=wav)
     receipt = floors.receive(load, tuned=True)
     encode_s = 0.0 if wav else floors.encode(split=False)
     bytes_per_s = traffic.sent_bytes / load.call_s
@@ -38,19 +39,25 @@ def measure(load: Load, *, wav: bool) -> dict[str, float]:
         "sync_s": round(sync_s, 2),
         "of_floors": round(cost_s / (receipt.cpu_s_per_call_hour + encode_s + sync_s), 2),
         "ack_p99_ms": traffic.ack_ms.p99,
+        "durable_p99_ms": round(statistics.quantiles(waits_s, n=100)[98] * 1000),
+        "durable_within_50_ms": round(sum(wait_s <= _SOON_S for wait_s in waits_s) / len(waits_s), 4),
         # Rendering that falls behind is not in what was measured before the hang-up.
         "finished_ms": round(max((call.ended - (call.closed or call.stopped)) / 1e6 for call in traffic.calls)),
         "steal_percent": round(steal_percent(ticks), 1),
     }
 
 
-def _run(load: Load, *, wav: bool) -> tuple[Traffic, float]:
-    with floors.least_recorder(wav=wav) as (pid, port), Watch(pid) as watch:
-        traffic = floors.send(load, port)
+def _run(load: Load, *, wav: bool) -> tuple[Traffic, float, list[float]]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        waits = Path(directory) / "waits.json"
+        with floors.least_recorder(waits, wav=wav) as (pid, port), Watch(pid) as watch:
+            traffic = floors.send(load, port)
+        waits_s = json.loads(waits.read_text())
     if traffic.acknowledged < traffic.sent:
         raise RuntimeError(f"{traffic.acknowledged} of {traffic.sent} messages were acknowledged")
     window = Window.steady(traffic, load)
-    return traffic, watch.usage.cpu_s(window.start_ns, window.end_ns) / load.calls / window.seconds * 3600
+    cost_s = watch.usage.cpu_s(window.start_ns, window.end_ns) / load.calls / window.seconds * 3600
+    return traffic, cost_s, waits_s
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,14 +1,17 @@
 """The least program that does what Recorder does with audio.
 
-`python -m tests.bench.least_recorder [--wav]` prints its port and serves until SIGTERM; `tests.bench.least_cost`
-measures it. It receives with `grpc.aio`, reads the messages, syncs them in groups, acknowledges what is durable, mixes
-whole seconds, encodes them in two processes and writes the files: with the same libraries, rounds, groups and intervals
-as the service. It checks nothing: no token, no sequence, no place of a chunk, no gap; it knows neither keys, pauses,
+`python -m tests.bench.least_recorder WAITS [--wav]` prints its port and serves until SIGTERM; `tests.bench.least_cost`
+measures it. At its end it writes to the file WAITS how long the oldest message of each group took to be durable, s.
+
+It receives with `grpc.aio`, reads the messages, syncs them in groups, acknowledges what is durable, mixes whole
+seconds, encodes them in two processes and writes the files: with the same libraries, rounds, groups and intervals as
+the service. It checks nothing: no token, no sequence, no place of a chunk, no gap; it knows neither keys, pauses,
 silence and resumption nor events, catalog and metrics. No service made of these parts can cost less.
 """
 
 import asyncio
 import itertools
+import json
 import multiprocessing
 import os
 import pickle
@@ -74,17 +77,27 @@ class Batches(Generic[ItemT]):
             self.done += len(batch)
 
 
+Entry = tuple[float, bytes]
+"""When a message arrived (monotonic, s), and the message."""
+
+
 class Journal:
-    """Writes and syncs entries in groups."""
+    """Writes and syncs entries in groups.
+
+    Attributes:
+        waits_s: How long the oldest message of each group took to be durable.
+    """
 
     def __init__(self, path: Path) -> None:
         """Write to a new file."""
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self.entries: Batches[bytes] = Batches(_GROUP_S, self._sync)
+        self.entries: Batches[Entry] = Batches(_GROUP_S, self._sync)
+        self.waits_s: list[float] = []
 
-    def _sync(self, group: list[bytes]) -> None:
-        os.write(self._descriptor, b"".join(group))
+    def _sync(self, group: list[Entry]) -> None:
+        os.write(self._descriptor, b"".join(data for _, data in group))
         os.fdatasync(self._descriptor)
+        self.waits_s.append(time.monotonic() - group[0][0])
 
 
 Second = tuple[int, list[bytes]]
@@ -157,10 +170,10 @@ class Stream:
         """Whether everything that came is durable, told and in the file."""
         return self.taken == self.received and not self._pending and self._renderer.seconds.done >= self._rendered
 
-    def take(self, data: bytes) -> None:
+    def take(self, arrived_s: float, data: bytes) -> None:
         """Write a message down, take its chunks, and have a full second rendered."""
         request = recorder_service_pb2.RecordCallRequest.FromString(data)
-        self._pending.append((self._journal.entries.put(data), request.sequence))
+        self._pending.append((self._journal.entries.put((arrived_s, data)), request.sequence))
         self.taken += 1
         for chunk in request.audio.chunks:
             payload = chunk.payload
@@ -182,24 +195,28 @@ class Stream:
 
 
 class LeastRecorder:
-    """Serves streams."""
+    """Serves streams.
+
+    Attributes:
+        journal: What came.
+    """
 
     def __init__(self, directory: Path, *, wav: bool) -> None:
         """Keep everything in a directory."""
-        self._journal = Journal(directory / "journal")
+        self.journal = Journal(directory / "journal")
         self._renderers = [Renderer(directory, wav=wav) for _ in range(_RENDER_PROCESSES)]
         self._numbers = itertools.count()
-        self._inbox: list[tuple[Stream, bytes]] = []
+        self._inbox: list[tuple[Stream, float, bytes]] = []
 
     async def record(self, requests: AsyncIterator[bytes], context: Any) -> None:
         """Take a stream's messages, in rounds, and acknowledge them."""
         number = next(self._numbers)
-        stream = Stream(number, self._journal, self._renderers[number % _RENDER_PROCESSES])
+        stream = Stream(number, self.journal, self._renderers[number % _RENDER_PROCESSES])
         telling = asyncio.create_task(self._tell(stream, context, _ACK_INTERVAL_S))
         async for data in requests:
             if not self._inbox:
                 asyncio.get_running_loop().call_later(_ROUND_S, self._round)
-            self._inbox.append((stream, data))
+            self._inbox.append((stream, time.monotonic(), data))
             stream.received += 1
         telling.cancel()
         while not stream.over:
@@ -207,8 +224,8 @@ class LeastRecorder:
 
     def _round(self) -> None:
         inbox, self._inbox = self._inbox, []
-        for stream, data in inbox:
-            stream.take(data)
+        for stream, arrived_s, data in inbox:
+            stream.take(arrived_s, data)
 
     async def _tell(self, stream: Stream, context: Any, interval_s: float, times: int | None = None) -> None:
         for _ in itertools.repeat(None) if times is None else range(times):
@@ -217,11 +234,13 @@ class LeastRecorder:
                 await context.write(ack)
 
 
-def main(*, wav: bool) -> None:
+def main(waits: Path, *, wav: bool) -> None:
     """Serve until SIGTERM."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        run(LeastRecorder(Path(directory), wav=wav).record, tuned=True)
+        recorder = LeastRecorder(Path(directory), wav=wav)
+        run(recorder.record, tuned=True)
+    waits.write_text(json.dumps(recorder.journal.waits_s))
 
 
 if __name__ == "__main__":
-    main(wav="--wav" in sys.argv)
+    main(Path(sys.argv[1]), wav="--wav" in sys.argv)

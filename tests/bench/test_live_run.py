@@ -1,9 +1,11 @@
 """The generator against a real server and a bare receiver, in seconds."""
 
+import json
 import os
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.bench import floors, generator, live_run
@@ -60,7 +62,10 @@ def test_bare_receiver_takes_the_same_messages(*, tuned: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wav", [True, False])
-def test_least_recorder_acknowledges_and_renders_all_of_it(*, wav: bool) -> None:
-    """What it costs would say nothing if it did less than its share."""
-    traffic = sent(floors.least_recorder(wav=wav))
+def test_least_recorder_acknowledges_and_renders_all_of_it(tmp_path: Path, *, wav: bool) -> None:
+    """What it costs would say nothing if it did less than its share; it tells how long each group took."""
+    traffic = sent(floors.least_recorder(tmp_path / "waits.json", wav=wav))
     assert traffic.acknowledged == traffic.sent
+    waits_s = json.loads((tmp_path / "waits.json").read_text())
+    assert len(waits_s) > 10
+    assert all(0 < wait_s < 10 for wait_s in waits_s)
