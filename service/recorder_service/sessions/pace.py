@@ -19,7 +19,7 @@ _FEWEST = 1.0
 _MOST = 64.0
 # A loop that is this late for a second or two has as many calls as it can serve: one more would harm them all.
 _TOO_LATE_S = 0.1
-# Of the newest look in the mean of all: a single pause of less than a second turns nobody away.
+# Of a look in the mean of all, or less if it took less than `_LOOK_S`: a single pause of a second turns nobody away.
 _NEWEST = 0.1
 _RETRY_AFTER_S = 5.0
 # A sender may be ahead by what a jitter buffer or a short outage holds.
@@ -63,7 +63,7 @@ class Brake:
 
     def adapt(self, late_s: float, tick_s: float = _LOOK_S) -> None:
         """Take a look at how late the loop was, `tick_s` after the one before, and let some of the line go on."""
-        self.late_s += (late_s - self.late_s) * _NEWEST * tick_s / _LOOK_S
+        self.late_s += (late_s - self.late_s) * _NEWEST * min(1.0, (tick_s + late_s) / _LOOK_S)
         if late_s > _LATE_S:
             self._at_once = max(_FEWEST, (self._at_once or _MOST) / 2)
         elif self._at_once is not None:

@@ -130,6 +130,16 @@ def test_nobody_may_begin_while_the_loop_is_late_for_a_while() -> None:
     assert brake.refusal() is None
 
 
+def test_pauses_that_return_every_half_second_turn_callers_away() -> None:
+    """However many short looks lie between them."""
+    brake = Brake()
+    for _ in range(20):
+        brake.adapt(0.4, 0.01)
+        for _ in range(6):
+            brake.adapt(0.0, 0.01)
+    assert brake.refusal() is not None
+
+
 @pytest.mark.parametrize("late_s", [0.03, 0.09])
 def test_busy_loop_turns_nobody_away(late_s: float) -> None:
     """It is late by some of what an acknowledgement may take, and nothing more."""
